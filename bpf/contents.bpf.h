@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * contents.bpf.h: programs for what happens to a file's layout, for order
+ * points (fsync, syncfs, last close) and for opens for writing.
+ *
+ * Part of capture.bpf.c. Bytes themselves are dirty.bpf.h's. What must always
+ * hold: a record that changes the layout is in the ring when the call
+ * returns; the reader marks its range after it, so no mark is made here.
+ */
+#ifndef BPF_CONTENTS_H
+#define BPF_CONTENTS_H
+
+static __always_inline bool file_passes(struct file *f, struct inode *i)
+{
+	return ours(i) && !own(i) && !outside_dentry(f->f_path.dentry);
+}
+
+/* An existing file: one that this open made has its own record, and one
+ * without any name cannot be missed by name. */
+SEC("fexit")
+int izo_open(u64 *ctx)
+{
+	struct inode *i = (void *)ctx[0];
+	struct file *f = (void *)ctx[1];
+	struct izo_record *r;
+	u32 mode = f->f_mode;
+
+	if (!(mode & FMODE_WRITE) || (mode & FMODE_CREATED) || FAILED(ctx))
+		return 0;
+	if (!file_passes(f, i) || !i->i_nlink)
+		return 0;
+	r = plain(IZO_OPENW, i);
+	if (r)
+		end(r, 0);
+	return 0;
+}
+
+/* At the entry: write access is given back after release. */
+SEC("fentry")
+int izo_release(u64 *ctx)
+{
+	struct inode *i = (void *)ctx[0];
+	struct file *f = (void *)ctx[1];
+	struct izo_record *r;
+
+	if (!(f->f_mode & FMODE_WRITE) || i->i_writecount.counter != 1)
+		return 0;
+	if (!file_passes(f, i))
+		return 0;
+	r = plain(IZO_CLOSE, i);
+	if (!r)
+		return 0;
+	r->op_flags = IZO_CLOSE_LAST;
+	end(r, 0);
+	return 0;
+}
+
+SEC("fexit")
+int izo_fsync(u64 *ctx)
+{
+	struct file *f = (void *)ctx[0];
+	struct inode *i = f->f_inode;
+	struct izo_record *r;
+
+	if (FAILED(ctx) || !file_passes(f, i))
+		return 0;
+	r = plain(IZO_FSYNC, i);
+	if (r)
+		end(r, 0);
+	return 0;
+}
+
+/* sync_fs(sb, wait): of sync(2) and syncfs(2) the pass that waits. */
+SEC("fexit")
+int izo_syncfs(u64 *ctx)
+{
+	struct super_block *sb = (void *)ctx[0];
+	struct izo_record *r;
+	struct inode *root;
+
+	if (!izo_conf.dev || sb->s_dev != izo_conf.dev || !(int)ctx[1] || FAILED(ctx))
+		return 0;
+	root = sb->s_root->d_inode;
+	r = SLOT(0);
+	if (!begin(r, IZO_SYNCFS, root))
+		return 0;
+	who(r);
+	end(r, 0);
+	return 0;
+}
+
+SEC("fexit")
+int izo_falloc(u64 *ctx)
+{
+	struct file *f = (void *)ctx[0];
+	struct inode *i = f->f_inode;
+	struct izo_record *r;
+
+	if (FAILED(ctx) || !file_passes(f, i))
+		return 0;
+	r = plain(IZO_FALLOC, i);
+	if (!r)
+		return 0;
+	r->op_flags = ctx[1];
+	r->off = ctx[2];
+	r->count = ctx[3];
+	end(r, 0);
+	return 0;
+}
+
+/* remap_file_range(in, pos_in, out, pos_out, len, flags): bytes or error. */
+SEC("fexit")
+int izo_remap(u64 *ctx)
+{
+	struct file *out = (void *)ctx[2];
+	struct inode *i = out->f_inode;
+	struct izo_record *r;
+	s64 n = result(ctx);
+
+	if (n <= 0 || !file_passes(out, i))
+		return 0;
+	r = plain(IZO_REMAP, i);
+	if (!r)
+		return 0;
+	r->op_flags = ctx[5];
+	r->off = ctx[3];
+	r->count = n;
+	end(r, 0);
+	return 0;
+}
+
+/* The end of the superblock: its number may come back with another one, or
+ * with this one changed meanwhile elsewhere. Nothing passes any more, and no
+ * lento adopts what is pinned. */
+SEC("fentry/generic_shutdown_super")
+int izo_umount(u64 *ctx)
+{
+	struct super_block *sb = (void *)ctx[0];
+
+	if (izo_conf.dev && sb->s_dev == izo_conf.dev) {
+		izo_conf.dev = 0;
+		izo_conf.magic = 0;
+	}
+	return 0;
+}
+
+static __always_inline void rescan(struct inode *i)
+{
+	struct izo_record *r;
+
+	if (!ours(i) || own(i) || outside_inode(i))
+		return;
+	r = plain(IZO_RESCAN, i);
+	if (r)
+		end(r, 0);
+}
+
+/* ext4's ioctls that change what a file holds: MOVE_EXT, SWAP_BOOT, and
+ * SETVERSION, which changes the generation and with it the FID. */
+SEC("fexit")
+int izo_ioctl_ext4(u64 *ctx)
+{
+	struct file *f = (void *)ctx[0];
+	u32 cmd = ctx[1];
+
+	if (cmd != 0xc028660f && cmd != 0x6611 && cmd != 0x40086604 &&
+	    cmd != 0x40087602)
+		return 0;
+	if (result(ctx) < 0)
+		return 0;
+	rescan(f->f_inode);
+	return 0;
+}
+
+/* xfs_swap_extents(ip, tip, sxp): xfs_fsr. */
+SEC("fexit")
+int izo_swap_xfs(u64 *ctx)
+{
+	struct xfs_inode *a = (void *)ctx[0], *b = (void *)ctx[1];
+
+	if (FAILED(ctx))
+		return 0;
+	rescan(&a->i_vnode);
+	rescan(&b->i_vnode);
+	return 0;
+}
+
+/* xfs_exchange_range(fxr), 6.10 on. */
+SEC("fexit")
+int izo_exch_xfs(u64 *ctx)
+{
+	struct xfs_exchrange *fxr = (void *)ctx[0];
+
+	if (FAILED(ctx))
+		return 0;
+	rescan(fxr->file1->f_inode);
+	rescan(fxr->file2->f_inode);
+	return 0;
+}
+
+/* btrfs_do_encoded_write(iocb, from, encoded) */
+SEC("fexit")
+int izo_encoded(u64 *ctx)
+{
+	struct kiocb *iocb = (void *)ctx[0];
+
+	if (result(ctx) <= 0)
+		return 0;
+	rescan(iocb->ki_filp->f_inode);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * capture_bpf.c: the capture source that watches the kernel (capture.h).
+ *
+ * Enters: a mounted filesystem. Leaves: cycles of records and marks. Arming
+ * goes: find the targets, load, attach with nothing passing, self-test, let
+ * the superblock pass, cross the barrier, forget what came before its end.
+ * What must always hold: a cycle first fixes the end of the complete records,
+ * then takes the marks, so that no mark of an earlier change is left behind;
+ * the ring's consumer position and the taken maps change only in release.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include "lib/cleanup.h"
+#include "lento/barrier.h"
+#include "lento/capture.h"
+#include "lento/capture_copy.h"
+#include "lento/capture_pins.h"
+#include "lento/selftest.h"
+
+#define RING_DEFAULT	(16u << 20)
+#define RING_LEAST	(256u << 10)
+
+struct capture {
+	struct capture_pins pins;
+	struct hooks hooks;
+	uint32_t timer_min, timer_max, timer;	/* ms */
+	uint64_t last_ns;		/* of the last cycle */
+	int epoll_fd, wake_fd;
+	struct copy copy;
+	uint64_t end;			/* ring position behind the cycle */
+	bool out;			/* a cycle is handed out */
+	bool was_busy;
+	uint64_t missed, dropped, lost_marks;	/* told in this cycle */
+	struct capture_cycle cycle;
+	char why[256];
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+static void set_own(struct capture_pins *p, const struct capture_spec *spec)
+{
+	uint32_t one = 1;
+
+	for (unsigned i = 0; i < spec->nown; i++) {
+		bpf_map_update_elem(p->own_fd, &spec->own_ino[i], &one, BPF_ANY);
+		p->conf->own[i] = spec->own_ino[i];
+	}
+	p->conf->nown = spec->nown;
+}
+
+static bool same_roots(const struct izo_conf *conf, const struct capture_spec *spec)
+{
+	return conf->armed_nroots == spec->nroots &&
+		!memcmp(conf->roots, spec->roots, spec->nroots * sizeof(spec->roots[0]));
+}
+
+static int adopt(struct capture *c, const struct capture_spec *spec)
+{
+	struct capture_pins *p = &c->pins;
+	const struct izo_conf *conf;
+
+	if (pins_open(p))
+		goto no;
+	conf = p->conf;
+	if (conf->magic != IZO_CAPTURE_MAGIC || conf->layout != IZO_CAPTURE_LAYOUT ||
+	    conf->nprogs != p->nprogs || conf->dev != c->hooks.dev ||
+	    conf->armed_dev != c->hooks.dev || !same_roots(conf, spec))
+		goto no;
+	set_own(p, spec);
+	return 0;
+no:
+	pins_close(p);
+	return -ENOENT;
+}
+
+/* Forgets everything that was captured so far. */
+static int forget(struct capture *c)
+{
+	struct capture_pins *p = &c->pins;
+	uint64_t end = ringread_newest(&p->ring);
+	const char *worst;
+	int r;
+
+	r = dirtymap_take(&p->dirty);
+	if (!r)
+		r = dirtymap_release(&p->dirty);
+	ringread_release(&p->ring, end);
+	copy_lost_clear(p->lost_fd);
+	p->conf->seen_missed = pins_missed(p, &worst);
+	p->conf->seen_dropped = p->count->dropped;
+	p->conf->seen_lost_marks = p->count->lost_marks;
+	return r;
+}
+
+static void configure(struct capture *c, const struct capture_spec *spec)
+{
+	struct izo_conf *conf = c->pins.conf;
+
+	memset(conf->roots, 0, sizeof(conf->roots));
+	memcpy(conf->roots, spec->roots, spec->nroots * sizeof(spec->roots[0]));
+	conf->nroots = conf->armed_nroots = spec->nroots;
+	conf->ring_quarter = c->pins.ring.size / 4;
+	conf->layout = IZO_CAPTURE_LAYOUT;
+	conf->nprogs = c->pins.nprogs;
+	conf->armed_dev = c->hooks.dev;
+	set_own(&c->pins, spec);
+	__atomic_store_n(&conf->dev, c->hooks.dev, __ATOMIC_SEQ_CST);
+}
+
+static int arm(struct capture *c, const struct capture_spec *spec, char *err, size_t size)
+{
+	uint32_t ring = spec->ring_bytes ? spec->ring_bytes : RING_DEFAULT;
+	int r;
+
+	r = pins_remove(c->pins.dir);
+	if (r) {
+		snprintf(err, size, "%s: %s", c->pins.dir, strerror(-r));
+		return r;
+	}
+	if (ring < RING_LEAST)
+		ring = RING_LEAST;
+	r = pins_make(&c->pins, &c->hooks, spec->nroots > 0, ring, err, size);
+	if (r)
+		return r;
+	r = pins_open(&c->pins);
+	if (r)
+		snprintf(err, size, "%s: %s", c->pins.dir, strerror(-r));
+	if (!r)
+		r = selftest(&c->pins, &c->hooks, spec->root_fd, err, size);
+	if (!r) {
+		configure(c, spec);
+		/* where freezing is impossible a syncfs was done: the caller
+		 * compares in any case after arming */
+		barrier_cross(spec->root_fd);
+		r = forget(c);
+		if (r)
+			snprintf(err, size, "the dirty maps cannot be emptied: %s",
+				 strerror(-r));
+	}
+	if (!r)
+		c->pins.conf->magic = IZO_CAPTURE_MAGIC;
+	else
+		pins_remove(c->pins.dir);
+	return r;
+}
+
+static int waiting(struct capture *c)
+{
+	struct epoll_event ring = { .events = EPOLLIN | EPOLLET, .data.u32 = 0 };
+	struct epoll_event wake = { .events = EPOLLIN, .data.u32 = 1 };
+
+	c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->epoll_fd < 0 || c->wake_fd < 0 ||
+	    epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, c->pins.ring_fd, &ring) ||
+	    epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, c->wake_fd, &wake))
+		return -errno;
+	return 0;
+}
+
+static void bpf_source_close(struct capture *c, bool keep)
+{
+	if (!keep)
+		pins_remove(c->pins.dir);
+	pins_close(&c->pins);
+	if (c->epoll_fd >= 0)
+		close(c->epoll_fd);
+	if (c->wake_fd >= 0)
+		close(c->wake_fd);
+	copy_done(&c->copy);
+	free(c);
+}
+
+static int bpf_source_open(const struct capture_spec *spec, struct capture **ret,
+			   bool *ret_adopted, char *err, size_t size)
+{
+	struct capture *c = calloc(1, sizeof(*c));
+	bool adopted;
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->epoll_fd = c->wake_fd = -1;
+	c->timer_min = c->timer = spec->timer_min_ms ? spec->timer_min_ms : 5;
+	c->timer_max = spec->timer_max_ms > c->timer ? spec->timer_max_ms : 100;
+	hooks_libbpf_listen();
+	r = pins_path(&c->pins, spec->pin_name);
+	if (r)
+		snprintf(err, size, PINS_ROOT "/%s: %s (is a bpf filesystem mounted?)",
+			 spec->pin_name, strerror(-r));
+	else
+		r = hooks_find(spec->root_fd, &c->hooks, err, size);
+	if (r) {
+		c->pins.dir[0] = '\0';
+		bpf_source_close(c, true);
+		return r;
+	}
+	adopted = !adopt(c, spec);
+	if (!adopted)
+		r = arm(c, spec, err, size);
+	if (!r)
+		r = waiting(c);
+	if (r) {
+		bpf_source_close(c, adopted);
+		return r;
+	}
+	*ret = c;
+	*ret_adopted = adopted;
+	return 0;
+}
+
+static void gap(struct capture *c, const char *fmt, unsigned long long n, const char *what)
+{
+	c->cycle.gap = true;
+	if (!c->cycle.gap_why) {
+		snprintf(c->why, sizeof(c->why), fmt, n, what);
+		c->cycle.gap_why = c->why;
+	}
+}
+
+/* The losses that no ring shows. */
+static void find_gaps(struct capture *c)
+{
+	const struct izo_conf *conf = c->pins.conf;
+	const char *worst;
+
+	c->missed = pins_missed(&c->pins, &worst);
+	c->dropped = __atomic_load_n(&c->pins.count->dropped, __ATOMIC_ACQUIRE);
+	c->lost_marks = __atomic_load_n(&c->pins.count->lost_marks, __ATOMIC_ACQUIRE);
+	if (c->missed != conf->seen_missed)
+		gap(c, "%llu calls missed, most by program %s",
+		    c->missed - conf->seen_missed, worst);
+	if (c->dropped != conf->seen_dropped)
+		gap(c, "%llu records dropped, %s", c->dropped - conf->seen_dropped,
+		    "the ring was full");
+	if (c->lost_marks != conf->seen_lost_marks)
+		gap(c, "%llu marks lost, %s", c->lost_marks - conf->seen_lost_marks,
+		    "the dirty maps were full");
+	if (c->copy.broken)
+		gap(c, "%llu records %s", c->copy.broken, "of no sense in the ring");
+}
+
+static bool losses(const struct capture *c)
+{
+	return __atomic_load_n(&c->pins.count->dropped, __ATOMIC_ACQUIRE) !=
+		c->pins.conf->seen_dropped ||
+		__atomic_load_n(&c->pins.count->lost_marks, __ATOMIC_ACQUIRE) !=
+		c->pins.conf->seen_lost_marks;
+}
+
+static bool anything(const struct capture *c)
+{
+	return ringread_end(&c->pins.ring) != ringread_start(&c->pins.ring) ||
+		dirtymap_pending(&c->pins.dirty) || losses(c);
+}
+
+/* 1: a cycle. The order of the first two steps is the contract's. */
+static int collect(struct capture *c, struct capture_cycle *ret)
+{
+	struct capture_pins *p = &c->pins;
+	int r;
+
+	c->end = ringread_end(&p->ring);
+	r = dirtymap_take(&p->dirty);
+	if (!r)
+		r = copy_ring(&c->copy, &p->ring, c->end);
+	if (r)
+		return r;
+	memset(&c->cycle, 0, sizeof(c->cycle));
+	find_gaps(c);
+	if (c->dropped != p->conf->seen_dropped) {
+		r = copy_lost(p->lost_fd, &p->dirty);
+		if (r)
+			return r;
+	}
+	c->cycle.records = c->copy.buf;
+	c->cycle.records_bytes = c->copy.used;
+	c->cycle.marks = p->dirty.marks;
+	c->cycle.nmarks = p->dirty.nmarks;
+	c->out = true;
+	c->timer = c->timer_min;
+	c->last_ns = now_ns();
+	*ret = c->cycle;
+	return 1;
+}
+
+/* Sleeps up to ms. 1: woken by capture_wake. */
+static int nap(struct capture *c, int ms)
+{
+	struct epoll_event ev[2];
+	int n = epoll_wait(c->epoll_fd, ev, 2, ms), woken = 0;
+
+	for (int i = 0; i < n; i++)
+		if (ev[i].data.u32 == 1) {
+			uint64_t drop;
+
+			if (read(c->wake_fd, &drop, sizeof(drop)) > 0)
+				woken = 1;
+		}
+	return woken;
+}
+
+/* Cycles are timer_min apart, unless the ring fills. */
+static int too_early_ms(const struct capture *c)
+{
+	uint64_t gone_ms = (now_ns() - c->last_ns) / 1000000;
+
+	if (gone_ms >= c->timer_min || ringread_used(&c->pins.ring) > c->pins.ring.size / 4)
+		return 0;
+	return c->timer_min - gone_ms;
+}
+
+/* Misses make no record: look once more when it has become quiet. */
+static bool missed_when_quiet(struct capture *c)
+{
+	const char *worst;
+
+	if (!c->was_busy)
+		return false;
+	c->was_busy = false;
+	return pins_missed(&c->pins, &worst) != c->pins.conf->seen_missed;
+}
+
+static int bpf_source_drain(struct capture *c, int wait_ms, struct capture_cycle *ret)
+{
+	uint64_t until = now_ns() + (wait_ms < 0 ? 0 : wait_ms) * 1000000ull;
+
+	if (c->out) {
+		*ret = c->cycle;
+		return 1;
+	}
+	for (;;) {
+		bool some = anything(c);
+		int nap_ms = some ? too_early_ms(c) : (int)c->timer;
+		int64_t left = (int64_t)(until - now_ns()) / 1000000;
+
+		if (some && !nap_ms) {
+			c->was_busy = true;
+			return collect(c, ret);
+		}
+		if (!some && missed_when_quiet(c))
+			return collect(c, ret);
+		if (wait_ms >= 0 && left <= 0)
+			return some ? collect(c, ret) : 0;
+		if (wait_ms >= 0 && left < nap_ms)
+			nap_ms = left;
+		if (nap(c, nap_ms))
+			return 0;
+		if (!some && c->timer < c->timer_max)
+			c->timer = c->timer * 2 < c->timer_max ? c->timer * 2 : c->timer_max;
+	}
+}
+
+static void bpf_source_release(struct capture *c)
+{
+	if (!c->out)
+		return;
+	c->out = false;
+	ringread_release(&c->pins.ring, c->end);
+	/* A failure leaves the marks to be handed out once more. */
+	if (dirtymap_release(&c->pins.dirty))
+		dirtymap_keep(&c->pins.dirty);
+	if (c->dropped != c->pins.conf->seen_dropped)
+		copy_lost_clear(c->pins.lost_fd);
+	c->pins.conf->seen_missed = c->missed;
+	c->pins.conf->seen_dropped = c->dropped;
+	c->pins.conf->seen_lost_marks = c->lost_marks;
+}
+
+static int bpf_source_origin(struct capture *c, uint32_t peer, uint64_t seq)
+{
+	struct izo_origin o = { .seq = seq, .peer = peer };
+	DECLARE_LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &o,
+			    .ctx_size_in = sizeof(o));
+
+	if (bpf_prog_test_run_opts(c->pins.origin_fd, &opts))
+		return -errno;
+	if (opts.retval)
+		return -ENOMEM;
+	if (peer)
+		__atomic_store_n(&c->pins.conf->applier, 1, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+static void bpf_source_wake(struct capture *c)
+{
+	uint64_t one = 1;
+
+	if (write(c->wake_fd, &one, sizeof(one)) < 0)
+		return;		/* full: it is awake */
+}
+
+static void bpf_source_counters(struct capture *c, struct capture_counters *ret)
+{
+	const struct izo_count *k = c->pins.count;
+	struct capture_counters n = {
+		.dropped = k->dropped, .dirty = k->dirty, .throttled = k->throttled,
+		.bytes = ringread_newest(&c->pins.ring),
+		.ring_used_bytes = ringread_used(&c->pins.ring),
+		.ring_size_bytes = c->pins.ring.size,
+	};
+	const char *worst;
+
+	for (unsigned i = 0; i < 64; i++) {
+		n.kind[i] = k->kind[i];
+		n.records += k->kind[i];
+	}
+	n.missed = pins_missed(&c->pins, &worst);
+	*ret = n;
+}
+
+const struct capture_ops capture_bpf = {
+	.name = "bpf",
+	.open = bpf_source_open,
+	.drain = bpf_source_drain,
+	.release = bpf_source_release,
+	.origin = bpf_source_origin,
+	.wake = bpf_source_wake,
+	.counters = bpf_source_counters,
+	.close = bpf_source_close,
+};

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * capture_pins.c: see capture_pins.h. Names of files hold no dot: the BPF
+ * filesystem refuses them, so map ".data.izo_conf" is file "map_izo_conf".
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "lib/cleanup.h"
+#include "lento/capture_pins.h"
+#include "capture.skel.h"
+
+static int pin(const struct capture_pins *p, int fd, const char *kind, const char *name)
+{
+	const char *dot = strrchr(name, '.');
+	char path[320];
+
+	snprintf(path, sizeof(path), "%s/%s_%s", p->dir, kind, dot ? dot + 1 : name);
+	return bpf_obj_pin(fd, path) ? -errno : 0;
+}
+
+static int reopen(const struct capture_pins *p, const char *kind, const char *name)
+{
+	char path[320];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s_%s", p->dir, kind, name);
+	fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
+}
+
+int pins_path(struct capture_pins *p, const char *pin_name)
+{
+	if (strchr(pin_name, '/') || strchr(pin_name, '.') || !*pin_name)
+		return -EINVAL;
+	if (mkdir(PINS_ROOT, 0700) && errno != EEXIST)
+		return -errno;
+	snprintf(p->dir, sizeof(p->dir), PINS_ROOT "/%s", pin_name);
+	return 0;
+}
+
+int pins_remove(const char *dir)
+{
+	_cleanup_dir_ DIR *d = opendir(dir);
+	struct dirent *e;
+
+	if (!d)
+		return errno == ENOENT ? 0 : -errno;
+	/* links first: nothing may run with half of its maps unpinned */
+	for (int pass = 0; pass < 2; pass++) {
+		rewinddir(d);
+		while ((e = readdir(d)))
+			if (e->d_name[0] != '.' &&
+			    (pass || !strncmp(e->d_name, "link_", 5)))
+				unlinkat(dirfd(d), e->d_name, 0);
+	}
+	return rmdir(dir) ? -errno : 0;
+}
+
+static int set_constants(struct bpf_object *obj, const struct hooks *h, bool filter)
+{
+	struct bpf_map *m = bpf_object__find_map_by_name(obj, ".rodata.izo_fix");
+	struct izo_fixed fixed = { .fs = h->fs, .filter = filter };
+
+	return m ? bpf_map__set_initial_value(m, &fixed, sizeof(fixed)) : -ENOENT;
+}
+
+static int pin_maps(struct capture_pins *p, struct bpf_object *obj)
+{
+	struct bpf_map *m;
+	int r = 0;
+
+	bpf_object__for_each_map(m, obj) {
+		if (!strncmp(bpf_map__name(m), ".rodata", 7))
+			continue;
+		r = pin(p, bpf_map__fd(m), "map", bpf_map__name(m));
+		if (r)
+			return r;
+	}
+	for (int slot = 0; slot < IZO_DIRTY_SLOTS; slot++)
+		for (int i = 0; i < IZO_DIRTY_MAPS && !r; i++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "izo_%s%d",
+				 slot ? "whole" : "pages", i);
+			r = pin(p, p->dirty.set[slot].fd[i], "map", name);
+		}
+	return r;
+}
+
+static int attach_one(struct capture_pins *p, struct bpf_program *prog)
+{
+	struct bpf_link *link;
+	int r;
+
+	r = pin(p, bpf_program__fd(prog), "prog", bpf_program__name(prog));
+	if (r || !strcmp(bpf_program__name(prog), "izo_origin"))
+		return r;
+	link = bpf_program__attach(prog);
+	if (!link)
+		return -errno;
+	r = pin(p, bpf_link__fd(link), "link", bpf_program__name(prog));
+	bpf_link__destroy(link);	/* the pin holds it */
+	return r;
+}
+
+static int attach_all(struct capture_pins *p, struct bpf_object *obj,
+		      const struct hooks *h, char *err, size_t size)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, obj) {
+		const char *name = bpf_program__name(prog);
+		int r;
+
+		if (!bpf_program__autoload(prog))
+			continue;
+		r = attach_one(p, prog);
+		if (r) {
+			snprintf(err, size, "%s cannot be attached to %s: %s: %s",
+				 name, hooks_fn(h, name), strerror(-r),
+				 hooks_libbpf_said());
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int load(struct bpf_object *obj, const struct hooks *h, bool filter,
+		uint32_t ring_bytes, char *err, size_t size)
+{
+	int r = hooks_apply(h, obj, err, size);
+
+	if (r)
+		return r;
+	r = set_constants(obj, h, filter);
+	if (!r)
+		r = bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, "izo_ring"),
+					     ring_bytes);
+	if (!r)
+		r = bpf_object__load(obj);
+	if (r)
+		snprintf(err, size, "capture programs for %s do not load: %s: %s",
+			 h->fs_name, strerror(-r), hooks_libbpf_said());
+	return r;
+}
+
+static int make(struct capture_pins *p, struct bpf_object *obj, const struct hooks *h,
+		char *err, size_t size)
+{
+	int r;
+
+	r = dirtymap_create(&p->dirty,
+			    bpf_object__find_map_fd_by_name(obj, "izo_dirty"));
+	if (!r)
+		r = mkdir(p->dir, 0700) ? -errno : 0;
+	if (!r)
+		r = pin_maps(p, obj);
+	if (r) {
+		snprintf(err, size, "%s: %s", p->dir, strerror(-r));
+		return r;
+	}
+	return attach_all(p, obj, h, err, size);
+}
+
+int pins_make(struct capture_pins *p, const struct hooks *h, bool filter,
+	      uint32_t ring_bytes, char *err, size_t size)
+{
+	DECLARE_LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "izo");
+	struct bpf_object *obj;
+	size_t bytes;
+	const void *elf = capture_bpf__elf_bytes(&bytes);
+	int r;
+
+	obj = bpf_object__open_mem(elf, bytes, &opts);
+	if (!obj) {
+		r = -errno;
+		snprintf(err, size, "capture object: %s", hooks_libbpf_said());
+		return r;
+	}
+	r = load(obj, h, filter, ring_bytes, err, size);
+	if (!r)
+		r = make(p, obj, h, err, size);
+	bpf_object__close(obj);
+	dirtymap_done(&p->dirty);
+	if (r)
+		pins_remove(p->dir);
+	return r;
+}
+
+static int open_progs(struct capture_pins *p)
+{
+	_cleanup_dir_ DIR *d = opendir(p->dir);
+	struct dirent *e;
+
+	if (!d)
+		return -errno;
+	while ((e = readdir(d))) {
+		struct pinned_prog *g = &p->prog[p->nprogs];
+
+		if (strncmp(e->d_name, "link_", 5))
+			continue;
+		if (p->nprogs == HOOKS_MAX)
+			return -ENOENT;
+		snprintf(g->name, sizeof(g->name), "%.15s", e->d_name + 5);
+		g->fd = reopen(p, "prog", g->name);
+		if (g->fd < 0)
+			return g->fd;
+		p->nprogs++;
+	}
+	p->origin_fd = reopen(p, "prog", "izo_origin");
+	return p->origin_fd < 0 ? p->origin_fd : 0;
+}
+
+static void *map_shared(const struct capture_pins *p, const char *name, size_t size)
+{
+	_cleanup_fd_ int fd = reopen(p, "map", name);
+	void *m;
+
+	if (fd < 0)
+		return NULL;
+	m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return m == MAP_FAILED ? NULL : m;
+}
+
+static int open_maps(struct capture_pins *p)
+{
+	p->lost_fd = reopen(p, "map", "izo_lost");
+	p->own_fd = reopen(p, "map", "izo_own");
+	p->ring_fd = reopen(p, "map", "izo_ring");
+	p->dirty.outer_fd = reopen(p, "map", "izo_dirty");
+	p->conf = map_shared(p, "izo_conf", sizeof(*p->conf));
+	p->count = map_shared(p, "izo_count", sizeof(*p->count));
+	if (p->lost_fd < 0 || p->own_fd < 0 || p->ring_fd < 0 ||
+	    p->dirty.outer_fd < 0 || !p->conf || !p->count)
+		return -ENOENT;
+	for (int slot = 0; slot < IZO_DIRTY_SLOTS; slot++)
+		for (int i = 0; i < IZO_DIRTY_MAPS; i++) {
+			char name[32];
+			int fd;
+
+			snprintf(name, sizeof(name), "izo_%s%d",
+				 slot ? "whole" : "pages", i);
+			fd = reopen(p, "map", name);
+			if (fd < 0)
+				return fd;
+			p->dirty.set[slot].fd[i] = fd;
+		}
+	p->dirty.conf = p->conf;
+	return ringread_init(&p->ring, p->ring_fd);
+}
+
+int pins_open(struct capture_pins *p)
+{
+	int r = open_progs(p);
+
+	if (!r)
+		r = open_maps(p);
+	if (!r)
+		r = dirtymap_adopt(&p->dirty, p->dirty.outer_fd);
+	return r;
+}
+
+void pins_close(struct capture_pins *p)
+{
+	int *fds[] = { &p->origin_fd, &p->lost_fd, &p->own_fd, &p->ring_fd,
+		       &p->dirty.outer_fd };
+
+	for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (*fds[i] > 0)
+			close(*fds[i]);
+	for (unsigned i = 0; i < p->nprogs; i++)
+		close(p->prog[i].fd);
+	p->nprogs = 0;
+	if (p->conf)
+		munmap(p->conf, sizeof(*p->conf));
+	if (p->count)
+		munmap(p->count, sizeof(*p->count));
+	p->conf = NULL;
+	p->count = NULL;
+	p->origin_fd = p->lost_fd = p->own_fd = p->ring_fd = 0;
+	ringread_done(&p->ring);
+	dirtymap_done(&p->dirty);
+}
+
+uint64_t pins_missed(const struct capture_pins *p, const char **ret_worst)
+{
+	uint64_t sum = 0, most = 0;
+
+	*ret_worst = "";
+	for (unsigned i = 0; i < p->nprogs; i++) {
+		struct bpf_prog_info info = {};
+		uint32_t len = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(p->prog[i].fd, &info, &len))
+			continue;
+		if (info.recursion_misses > most) {
+			most = info.recursion_misses;
+			*ret_worst = p->prog[i].name;
+		}
+		sum += info.recursion_misses;
+	}
+	return sum;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * listing.h: answers to LIST: an object, and a directory's children, as they
+ * are now: ENTRY records, each followed by XATTR, ACL and FILEATTR records.
+ */
+#ifndef LENTO_LISTING_H
+#define LENTO_LISTING_H
+
+#include <stdbool.h>
+#include "lento/index.h"
+#include "lento/wire.h"
+#include "lib/fid.h"
+
+struct listing {
+	const struct fid_mount *mount;
+	struct index *index;
+	int (*send)(void *ctx, uint64_t ask, const void *records, size_t bytes,
+		    bool last);
+	void *ctx;
+};
+
+/* 0 (also when the object is gone: an empty answer) or -errno of send or of
+ * the directory. */
+int listing_answer(const struct listing *l, const struct wire_list *w);
+
+#endif

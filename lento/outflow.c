@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * outflow.c: see outflow.h.
+ */
+#include "lento/outflow.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+#include "lib/cleanup.h"
+
+#define ALIGN_BYTES	4096ULL
+
+int outflow_init(struct outflow *o)
+{
+	o->buf = malloc(WIRE_DATA_MAX);
+	return o->buf ? 0 : -ENOMEM;
+}
+
+void outflow_done(struct outflow *o)
+{
+	free(o->buf);
+	o->buf = NULL;
+}
+
+static int open_file(struct outflow *o, const struct izo_fid *fid)
+{
+	struct stat st;
+	int fd = fid_open(o->mount, fid, O_RDONLY | O_NOATIME | O_NONBLOCK);
+
+	if (fd == -ENOENT)
+		return -ESTALE;
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return -ESTALE;
+	}
+	return fd;
+}
+
+static uint64_t align_up(uint64_t off)
+{
+	return (off + ALIGN_BYTES - 1) & ~(ALIGN_BYTES - 1);
+}
+
+static int write_out(int fd, const struct izo_range *range, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t off = range[i].off & ~(ALIGN_BYTES - 1), len = 0;
+
+		if (range[i].end <= INT64_MAX)
+			len = align_up(range[i].end) - off;
+		if (sync_file_range(fd, off, len, SYNC_FILE_RANGE_WAIT_BEFORE |
+				    SYNC_FILE_RANGE_WRITE |
+				    SYNC_FILE_RANGE_WAIT_AFTER))
+			return -errno;
+	}
+	return 0;
+}
+
+static int send_hole(struct outflow *o, uint64_t ask, const struct izo_fid *fid,
+		     uint64_t off, uint64_t end)
+{
+	struct wire_data d = { ask, *fid, off, end - off };
+
+	return o->send(o->ctx, WIRE_HOLE, &d, sizeof(d), NULL, 0);
+}
+
+struct fiemap_ask {
+	struct fiemap map;
+	struct fiemap_extent extent[8];
+};
+
+/* Zeros that were read: allocated but never written? SEEK_DATA calls such a
+ * range data as long as somebody's reading keeps it cached. Unsure: no. */
+static bool is_unwritten(int fd, uint64_t off, uint64_t len)
+{
+	struct fiemap_ask ask = {
+		.map = { .fm_start = off, .fm_length = len,
+			 .fm_flags = FIEMAP_FLAG_SYNC, .fm_extent_count = 8 },
+	};
+
+	if (ioctl(fd, FS_IOC_FIEMAP, &ask) || ask.map.fm_mapped_extents == 8)
+		return false;
+	for (unsigned i = 0; i < ask.map.fm_mapped_extents; i++)
+		if (!(ask.extent[i].fe_flags & FIEMAP_EXTENT_UNWRITTEN))
+			return false;
+	return true;
+}
+
+static bool is_zero(const unsigned char *p, size_t len)
+{
+	return !p[0] && !memcmp(p, p + 1, len - 1);
+}
+
+/* The n bytes of o->buf, read at off (block-aligned): runs of blocks that are
+ * all zero go as holes where they were never written. */
+static int send_buffer(struct outflow *o, uint64_t ask, const struct izo_fid *fid,
+		       int fd, uint64_t off, size_t n)
+{
+	size_t at = 0;
+	int e = 0;
+
+	while (!e && at < n) {
+		size_t to = at, len;
+		bool zero = false, first = true;
+
+		for (; to < n; to += len, first = false) {
+			bool z;
+
+			len = n - to < ALIGN_BYTES ? n - to : ALIGN_BYTES;
+			z = is_zero(o->buf + to, len);
+			if (!first && z != zero)
+				break;
+			zero = z;
+		}
+		if (zero && is_unwritten(fd, off + at, to - at)) {
+			e = send_hole(o, ask, fid, off + at, align_up(off + to));
+		} else {
+			struct wire_data d = { ask, *fid, off + at, to - at };
+
+			e = o->send(o->ctx, WIRE_DATA, &d, sizeof(d),
+				    o->buf + at, to - at);
+		}
+		at = to;
+	}
+	return e;
+}
+
+static int send_bytes(struct outflow *o, uint64_t ask, const struct izo_fid *fid,
+		      int fd, uint64_t off, uint64_t end)
+{
+	while (off < end) {
+		size_t want = end - off < WIRE_DATA_MAX ? end - off : WIRE_DATA_MAX;
+		ssize_t n = pread(fd, o->buf, want, off);
+		int e;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)	/* cut meanwhile: a record of that will come */
+			return send_hole(o, ask, fid, off, end);
+		e = send_buffer(o, ask, fid, fd, off, n);
+		if (e)
+			return e;
+		off += n;
+	}
+	return 0;
+}
+
+/* [off, end) of the file, data as bytes, the rest as holes. A hole that reaches
+ * the end of the file goes on to the end of its block: only whole blocks become
+ * holes on the replica. */
+static int send_range(struct outflow *o, uint64_t ask, const struct izo_fid *fid,
+		      int fd, struct izo_range range, uint64_t size)
+{
+	uint64_t off = range.off & ~(ALIGN_BYTES - 1);
+	uint64_t end = range.end < size ? align_up(range.end) : size;
+
+	if (end > size)
+		end = size;
+	while (off < end) {
+		off_t data = lseek(fd, off, SEEK_DATA), hole;
+		int e;
+
+		if (data < 0 && errno != ENXIO)
+			return -errno;
+		if (data < 0 || (uint64_t)data >= end)
+			return send_hole(o, ask, fid, off,
+					 end == size ? align_up(end) : end);
+		if ((uint64_t)data > off) {
+			e = send_hole(o, ask, fid, off, data);
+			if (e)
+				return e;
+		}
+		hole = lseek(fd, data, SEEK_HOLE);
+		if (hole < 0 || (uint64_t)hole > end)
+			hole = end;
+		e = send_bytes(o, ask, fid, fd, data, hole);
+		if (e)
+			return e;
+		off = hole;
+	}
+	return 0;
+}
+
+static int send_end(struct outflow *o, uint64_t ask, const struct izo_fid *fid,
+		    const struct stat *st, enum wire_data_status status)
+{
+	struct wire_data_end d = { .ask = ask, .fid = *fid, .status = status };
+
+	if (st) {
+		d.size = st->st_size;
+		d.mtime.sec = st->st_mtim.tv_sec;
+		d.mtime.nsec = st->st_mtim.tv_nsec;
+		d.atime.sec = st->st_atim.tv_sec;
+		d.atime.nsec = st->st_atim.tv_nsec;
+	}
+	return o->send(o->ctx, WIRE_DATA_END, &d, sizeof(d), NULL, 0);
+}
+
+int outflow_ranges(struct outflow *o, const struct izo_fid *fid,
+		   const struct izo_range *range, unsigned n)
+{
+	_cleanup_fd_ int fd = open_file(o, fid);
+	struct stat st;
+	int e;
+
+	if (fd < 0)
+		return fd;
+	e = write_out(fd, range, n);
+	if (e)
+		return e;
+	if (fstat(fd, &st))
+		return -errno;
+	for (unsigned i = 0; !e && i < n; i++)
+		e = send_range(o, 0, fid, fd, range[i], st.st_size);
+	return e ? e : send_end(o, 0, fid, &st, WIRE_DATA_OK);
+}
+
+/* Do the first size bytes have that digest? */
+static bool same_digest(struct outflow *o, int fd, uint64_t size,
+			const unsigned char want[16])
+{
+	XXH3_state_t *state = XXH3_createState();
+	XXH128_canonical_t have;
+	uint64_t off = 0;
+	ssize_t n = 0;
+
+	if (!state)
+		return false;
+	XXH3_128bits_reset(state);
+	while (off < size && (n = pread(fd, o->buf, WIRE_DATA_MAX, off)) > 0) {
+		XXH3_128bits_update(state, o->buf, n);
+		off += n;
+	}
+	XXH128_canonicalFromHash(&have, XXH3_128bits_digest(state));
+	XXH3_freeState(state);
+	return off == size && !memcmp(&have, want, sizeof(have));
+}
+
+int outflow_want(struct outflow *o, const struct wire_want *w)
+{
+	_cleanup_fd_ int fd = open_file(o, &w->fid);
+	struct stat st;
+	int e;
+
+	if (fd == -ESTALE)
+		return send_end(o, w->ask, &w->fid, NULL, WIRE_DATA_GONE);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st))
+		return -errno;
+	if (w->have_size == (uint64_t)st.st_size &&
+	    same_digest(o, fd, st.st_size, w->have_digest))
+		return send_end(o, w->ask, &w->fid, &st, WIRE_DATA_SAME);
+	e = send_range(o, w->ask, &w->fid, fd, (struct izo_range){ 0, IZO_TO_EOF },
+		       st.st_size);
+	return e ? e : send_end(o, w->ask, &w->fid, &st, WIRE_DATA_OK);
+}

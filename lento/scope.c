@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * scope.c: see scope.h. `in` below means: inside the fileset, not excluded.
+ */
+#include "lento/scope.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "lib/cleanup.h"
+#include "lib/codec.h"
+
+static bool name_in(struct scope *s, const struct izo_fid *dir, const char *name,
+		    unsigned len)
+{
+	return index_inside(s->index, dir) &&
+	       !index_excluded(s->index, dir, name, len);
+}
+
+static int note_rename(struct index *x, const struct izo_record *r)
+{
+	bool exchange = r->op_flags & RENAME_EXCHANGE;
+	int e;
+
+	if (!fid_none(&r->victim)) {
+		e = index_del(x, &r->victim, &r->dir2, record_name2(r), r->name2_len);
+		if (e >= 0 && !exchange && r->victim_nlink == 0)
+			e = index_drop(x, &r->victim);
+		if (e >= 0 && exchange)
+			e = index_add(x, &r->victim, &r->dir, record_name(r),
+				      r->name_len);
+		if (e < 0)
+			return e;
+	}
+	e = index_del(x, &r->obj, &r->dir, record_name(r), r->name_len);
+	if (e < 0)
+		return e;
+	return index_add(x, &r->obj, &r->dir2, record_name2(r), r->name2_len);
+}
+
+static int note_import(struct index *x, const struct fid_mount *m,
+		       const struct izo_record *r)
+{
+	uint64_t n;
+	int e = index_add(x, &r->obj, &r->dir, record_name(r), r->name_len);
+
+	if (e || !(r->flags & IZO_F_TREE))
+		return e;
+	return index_walk(x, m, &r->obj, &n);
+}
+
+int scope_note(struct index *x, const struct fid_mount *m,
+	       const struct izo_record *r)
+{
+	int e;
+
+	switch (r->kind) {
+	case IZO_CREATE:
+	case IZO_MKDIR:
+	case IZO_MKNOD:
+	case IZO_SYMLINK:
+	case IZO_LINK:
+	case IZO_TMPFILE:
+		return index_add(x, &r->obj, &r->dir, record_name(r), r->name_len);
+	case IZO_UNLINK:
+	case IZO_RMDIR:
+	case IZO_EXPEL:
+		e = index_del(x, &r->obj, &r->dir, record_name(r), r->name_len);
+		if (e < 0)
+			return e;
+		if (r->kind == IZO_RMDIR ||
+		    (r->kind == IZO_UNLINK && r->attr.nlink == 0))
+			return index_drop(x, &r->obj);
+		return 0;
+	case IZO_RENAME:
+		return note_rename(x, r);
+	case IZO_IMPORT:
+		return note_import(x, m, r);
+	default:
+		return 0;
+	}
+}
+
+static int give(struct scope *s, struct izo_record *r)
+{
+	int e = s->emit(s->ctx, r);
+
+	return e ? e : scope_note(s->index, s->mount, r);
+}
+
+/* A record of another kind about one name of r, with r's circumstances. */
+static int give_as(struct scope *s, const struct izo_record *r, enum izo_kind kind,
+		   const struct izo_fid *obj, bool is_dir, const struct izo_fid *dir,
+		   const struct izo_time *dir_mtime, const char *name, unsigned len)
+{
+	_cleanup_free_ struct izo_record *n =
+		record_new(kind, name, len, NULL, 0, NULL, 0);
+
+	if (!n)
+		return -ENOMEM;
+	n->obj = *obj;
+	n->dir = *dir;
+	n->dir_mtime = *dir_mtime;
+	n->flags = is_dir ? IZO_F_TREE : 0;
+	n->ring_seq = r->ring_seq;
+	n->clock_ns = r->clock_ns;
+	n->txn = r->txn;
+	n->pid = r->pid;
+	n->who = r->who;
+	memcpy(n->comm, r->comm, sizeof(n->comm));
+	if (fid_eq(obj, &r->obj))
+		n->attr = r->attr;
+	return give(s, n);
+}
+
+static int take_link(struct scope *s, struct izo_record *r)
+{
+	if (!name_in(s, &r->dir, record_name(r), r->name_len))
+		return 0;
+	if (index_known(s->index, &r->obj) && index_inside(s->index, &r->obj))
+		return give(s, r);
+	return give_as(s, r, IZO_IMPORT, &r->obj, false, &r->dir, &r->dir_mtime,
+		       record_name(r), r->name_len);
+}
+
+/* The last name inside is as good as the last name of all. */
+static int take_unlink(struct scope *s, struct izo_record *r)
+{
+	int e;
+
+	if (!index_has_name(s->index, &r->obj, &r->dir, record_name(r), r->name_len) ||
+	    !index_inside(s->index, &r->dir))
+		return 0;
+	if (r->kind == IZO_UNLINK && r->attr.nlink) {
+		e = index_del(s->index, &r->obj, &r->dir, record_name(r), r->name_len);
+		if (e < 0)
+			return e;
+		if (!index_known(s->index, &r->obj))
+			r->attr.nlink = 0;
+	}
+	return give(s, r);
+}
+
+/* What the name that a rename replaces loses when the new object comes from
+ * outside: as if it had been removed first. */
+static int remove_victim(struct scope *s, const struct izo_record *r)
+{
+	_cleanup_free_ struct izo_record *n = NULL;
+	bool is_dir = S_ISDIR(r->attr.mode);
+
+	if (fid_none(&r->victim))
+		return 0;
+	n = record_new(is_dir ? IZO_RMDIR : IZO_UNLINK, record_name2(r),
+		       r->name2_len, NULL, 0, NULL, 0);
+	if (!n)
+		return -ENOMEM;
+	n->obj = r->victim;
+	n->dir = r->dir2;
+	n->dir_mtime = r->dir2_mtime;
+	n->attr.nlink = r->victim_nlink;
+	n->attr.mode = is_dir ? S_IFDIR : S_IFREG;
+	n->ring_seq = r->ring_seq;
+	n->clock_ns = r->clock_ns;
+	return take_unlink(s, n);
+}
+
+static int rename_out(struct scope *s, const struct izo_record *r)
+{
+	if (!index_has_name(s->index, &r->obj, &r->dir, record_name(r), r->name_len))
+		return 0;
+	return give_as(s, r, IZO_EXPEL, &r->obj, S_ISDIR(r->attr.mode), &r->dir,
+		       &r->dir_mtime, record_name(r), r->name_len);
+}
+
+static int rename_in(struct scope *s, const struct izo_record *r)
+{
+	int e = r->op_flags & RENAME_EXCHANGE ? 0 : remove_victim(s, r);
+
+	if (e)
+		return e;
+	return give_as(s, r, IZO_IMPORT, &r->obj, S_ISDIR(r->attr.mode), &r->dir2,
+		       &r->dir2_mtime, record_name2(r), r->name2_len);
+}
+
+static bool fid_is_dir(struct scope *s, const struct izo_fid *fid)
+{
+	_cleanup_fd_ int fd = fid_open(s->mount, fid, O_PATH);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* EXCHANGE across the border: each side leaves or comes in. */
+static int exchange_across(struct scope *s, const struct izo_record *r, bool in,
+			   bool in2)
+{
+	bool victim_dir = fid_is_dir(s, &r->victim);
+	int e;
+
+	if (in && !in2) {
+		e = rename_out(s, r);
+		return e ? e : give_as(s, r, IZO_IMPORT, &r->victim, victim_dir,
+				       &r->dir, &r->dir_mtime, record_name(r),
+				       r->name_len);
+	}
+	e = give_as(s, r, IZO_EXPEL, &r->victim, victim_dir, &r->dir2,
+		    &r->dir2_mtime, record_name2(r), r->name2_len);
+	return e ? e : rename_in(s, r);
+}
+
+/* RENAME_WHITEOUT leaves a character device 0/0 at the old name, for which the
+ * kernel makes no record of its own. */
+static int whiteout(struct scope *s, const struct izo_record *r)
+{
+	_cleanup_fd_ int dir = fid_open(s->mount, &r->dir, O_PATH | O_DIRECTORY);
+	_cleanup_free_ struct izo_record *n = NULL;
+	_cleanup_fd_ int fd = -1;
+	char name[IZO_NAME_MAX + 1];
+	struct stat st;
+
+	record_name_str(record_name(r), r->name_len, name);
+	fd = dir < 0 ? -1 : openat(dir, name, O_PATH | O_NOFOLLOW);
+	if (fd < 0 || fstat(fd, &st) || !S_ISCHR(st.st_mode) || st.st_rdev)
+		return 0;	/* gone again: its removal is not inside either */
+	n = record_new(IZO_MKNOD, name, r->name_len, NULL, 0, NULL, 0);
+	if (!n)
+		return -ENOMEM;
+	n->dir = r->dir;
+	n->dir_mtime = r->dir_mtime;
+	n->ring_seq = r->ring_seq;
+	n->clock_ns = r->clock_ns;
+	if (fid_of(s->mount, dir, name, &n->obj) || fid_attr(fd, &n->attr))
+		return 0;
+	return give(s, n);
+}
+
+static int take_rename(struct scope *s, struct izo_record *r)
+{
+	bool in = name_in(s, &r->dir, record_name(r), r->name_len);
+	bool in2 = name_in(s, &r->dir2, record_name2(r), r->name2_len);
+	bool made_whiteout = r->op_flags & RENAME_WHITEOUT;
+	int e;
+
+	if (!in && !in2)
+		return 0;
+	if (r->op_flags & RENAME_EXCHANGE && in != in2)
+		return exchange_across(s, r, in, in2);
+	if (!in2)
+		return rename_out(s, r);
+	if (!in || !index_known(s->index, &r->obj))
+		return rename_in(s, r);
+	r->op_flags &= ~RENAME_WHITEOUT;
+	e = give(s, r);
+	return !e && made_whiteout ? whiteout(s, r) : e;
+}
+
+int scope_take(struct scope *s, struct izo_record *r)
+{
+	switch (r->kind) {
+	case IZO_CREATE:
+	case IZO_MKDIR:
+	case IZO_MKNOD:
+	case IZO_SYMLINK:
+		return name_in(s, &r->dir, record_name(r), r->name_len) ?
+		       give(s, r) : 0;
+	case IZO_TMPFILE:
+		return index_inside(s->index, &r->dir) ? give(s, r) : 0;
+	case IZO_LINK:
+		return take_link(s, r);
+	case IZO_UNLINK:
+	case IZO_RMDIR:
+		return take_unlink(s, r);
+	case IZO_RENAME:
+		return take_rename(s, r);
+	case IZO_SYNCFS:
+		return give(s, r);
+	default:
+		return index_inside(s->index, &r->obj) ? give(s, r) : 0;
+	}
+}

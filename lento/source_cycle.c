@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * source_cycle.c: one drain cycle becomes journal records. Enters: records and
+ * marks. Leaves: what concerns the fileset, DIRTY and DUE records, a BORDER,
+ * committed, the index with them.
+ *
+ * What must always hold: order points are looked at only after the marks of the
+ * same cycle, which may be older than they.
+ */
+#include "lento/source_private.h"
+
+#include <errno.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "lib/cleanup.h"
+#include "lib/codec.h"
+#include "lib/log.h"
+
+static int list_add(struct fid_list *l, const struct izo_fid *fid)
+{
+	if (l->n == l->size) {
+		size_t size = l->size ? l->size * 2 : 64;
+		struct izo_fid *p = realloc(l->fid, size * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		l->fid = p;
+		l->size = size;
+	}
+	l->fid[l->n++] = *fid;
+	return 0;
+}
+
+static int append(struct source *s, struct izo_record *r)
+{
+	int e = journal_append(s->journal, r);
+
+	if (e)
+		return e;
+	s->appended++;
+	pthread_mutex_lock(&s->lock);
+	s->stats.kept_kind[r->kind]++;
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+/* Bytes whose place or number a fallocate changed. */
+static struct izo_range falloc_range(const struct izo_record *r)
+{
+	struct izo_range all = { r->off, IZO_TO_EOF };
+
+	if (r->op_flags & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE))
+		return all;
+	if (r->op_flags == FALLOC_FL_KEEP_SIZE)		/* blocks only */
+		return (struct izo_range){ 0, 0 };
+	return (struct izo_range){ r->off, r->off + r->count };
+}
+
+/* What a journaled record means for the contents of its object. */
+static int note_contents(struct source *s, const struct izo_record *r)
+{
+	struct izo_range range = { 0, 0 };
+	int e = 0;
+
+	switch (r->kind) {
+	case IZO_SETATTR:
+		if (!(r->op_flags & IZO_ATTR_SIZE) || !S_ISREG(r->attr.mode))
+			return 0;
+		range = (struct izo_range){ r->attr.size & ~4095ULL, IZO_TO_EOF };
+		break;
+	case IZO_FALLOC:
+		range = falloc_range(r);
+		break;
+	case IZO_REMAP:
+		range = (struct izo_range){ r->off, r->off + r->count };
+		break;
+	case IZO_RESCAN:
+		range = (struct izo_range){ 0, IZO_TO_EOF };
+		break;
+	case IZO_UNLINK:
+		return r->attr.nlink ? 0 : list_add(&s->dead, &r->obj);
+	case IZO_SYNCFS:
+		s->point_all = true;
+		return 0;
+	case IZO_IMPORT:
+		/* Its pages may be dirty already, and then make no marks. */
+		if (r->flags & IZO_F_TREE)
+			return syncfs(s->root_fd) ? -errno : 0;
+		range = (struct izo_range){ 0, IZO_TO_EOF };
+		break;
+	case IZO_RENAME:
+		if (!fid_none(&r->victim) && !r->victim_nlink)
+			e = list_add(&s->dead, &r->victim);
+		break;
+	case IZO_CLOSE:
+	case IZO_FSYNC:
+	case IZO_LINK:
+		break;
+	default:
+		return 0;
+	}
+	if (!e && range.end > range.off)
+		e = settle_mark(s->settle, &r->obj, range, now_ms());
+	return e ? e : list_add(&s->points, &r->obj);
+}
+
+int source_emit(void *ctx, struct izo_record *r)
+{
+	struct source *s = ctx;
+	int e = append(s, r);
+
+	return e ? e : note_contents(s, r);
+}
+
+static struct izo_record *ranges_record(enum izo_kind kind,
+					const struct settle_inode *i)
+{
+	struct izo_record *r = record_new(kind, NULL, 0, NULL, 0, i->range,
+					  i->nrange * sizeof(i->range[0]));
+	struct timespec t;
+
+	if (!r)
+		return NULL;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	r->obj = i->fid;
+	r->clock_ns = t.tv_sec * 1000000000ULL + t.tv_nsec;
+	return r;
+}
+
+static struct izo_fid *outside_slot(struct source *s, const struct izo_fid *fid)
+{
+	return &s->outside[(fid->ino * 31 + fid->gen) % OUTSIDE_INODES];
+}
+
+static int emit_due(void *ctx, const struct settle_inode *i)
+{
+	struct source *s = ctx;
+	_cleanup_free_ struct izo_record *r = NULL;
+
+	if (!index_inside(s->index, &i->fid)) {
+		*outside_slot(s, &i->fid) = i->fid;
+		return 0;
+	}
+	r = ranges_record(IZO_DUE, i);
+	return r ? append(ctx, r) : -ENOMEM;
+}
+
+static int emit_dirty(void *ctx, struct settle_inode *i)
+{
+	_cleanup_free_ struct izo_record *r = ranges_record(IZO_DIRTY, i);
+	int e = r ? append(ctx, r) : -ENOMEM;
+
+	if (!e && !i->dirty_seq)
+		i->dirty_seq = r->seq;
+	return e;
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool is_again(const struct source *s, uint64_t ring_seq)
+{
+	return s->nagain && bsearch(&ring_seq, s->again, s->nagain,
+				    sizeof(ring_seq), compare_u64);
+}
+
+static int take_records(struct source *s, const struct capture_cycle *c)
+{
+	const unsigned char *p = c->records, *end = p + c->records_bytes;
+
+	if (s->nagain)
+		qsort(s->again, s->nagain, sizeof(*s->again), compare_u64);
+	while (p < end) {
+		const struct izo_record *r;
+		const char *why;
+		int e = record_check(p, end - p, &r, &why);
+
+		if (e) {
+			log_err("fileset %s: a record from the kernel is malformed: %s",
+				s->conf->name, why ? why : "cut");
+			return e;
+		}
+		p += r->len;
+		if (is_again(s, r->ring_seq)) {
+			/* Journaled by the lento before us; its DUE may not be. */
+			e = note_contents(s, r);
+			if (e)
+				return e;
+			continue;
+		}
+		memcpy(s->copy, r, r->len);
+		e = scope_take(&s->scope, s->copy);
+		if (e)
+			return e;
+	}
+	if (c->records_bytes)
+		s->nagain = 0;
+	return 0;
+}
+
+/* A mark may be of an object whose CREATE is only in the next cycle: the map
+ * is swapped after the end of the ring was noted. So what is not known to be
+ * outside waits in settle, and is looked at again when it is due. */
+static bool may_be_inside(struct source *s, const struct izo_fid *fid)
+{
+	struct izo_fid *outside = outside_slot(s, fid);
+
+	if (index_inside(s->index, fid))
+		return true;
+	if (fid_eq(outside, fid))
+		return false;
+	if (!source_own_file(s, fid->ino))
+		return true;
+	*outside = *fid;
+	return false;
+}
+
+static int take_marks(struct source *s, const struct capture_cycle *c)
+{
+	uint64_t now = now_ms();
+
+	for (size_t i = 0; i < c->nmarks; i++) {
+		const struct capture_mark *m = &c->marks[i];
+		int e = 0;
+
+		if (may_be_inside(s, &m->obj))
+			e = settle_mark(s->settle, &m->obj, m->range, now);
+		if (e)
+			return e;
+	}
+	/* Only now: the marks of this cycle may be older than its points. */
+	for (size_t i = 0; i < s->points.n; i++)
+		settle_point(s->settle, &s->points.fid[i]);
+	for (size_t i = 0; i < s->dead.n; i++)
+		settle_forget(s->settle, &s->dead.fid[i]);
+	if (s->point_all)
+		settle_point_all(s->settle);
+	s->points.n = s->dead.n = 0;
+	s->point_all = false;
+	return 0;
+}
+
+/* A restart replays the last cycle, and from the oldest DIRTY. */
+static void note_kept(struct source *s)
+{
+	uint64_t from = s->mark.pending_from;
+
+	s->keep_from = (from && from < s->mark.cycle_from ? from :
+			s->mark.cycle_from) - 1;
+	pthread_mutex_lock(&s->lock);
+	s->stats.pending = settle_pending(s->settle);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static int end_cycle(struct source *s)
+{
+	_cleanup_free_ struct izo_record *r = NULL;
+	struct izo_pos end;
+	struct timespec t;
+	int e;
+
+	if (!s->appended)
+		return 0;
+	r = record_new(IZO_BORDER, NULL, 0, NULL, 0, NULL, 0);
+	if (!r)
+		return -ENOMEM;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	r->clock_ns = t.tv_sec * 1000000000ULL + t.tv_nsec;
+	e = append(s, r);
+	if (!e)
+		e = journal_commit(s->journal);
+	if (e)
+		return e;
+	journal_end(s->journal, &end);
+	s->mark.cycle_from = s->cycle_first;
+	s->cycle_first = end.seq + 1;
+	s->appended = 0;
+	s->mark.epoch = end.epoch;
+	s->mark.seq = end.seq;
+	s->mark.pending_from = settle_oldest(s->settle);
+	e = index_commit(s->index, &s->mark);
+	if (e)
+		return e;
+	note_kept(s);
+	s->events->advanced(s->ctx);
+	return 0;
+}
+
+int source_cycle(struct source *s, const struct capture_cycle *c)
+{
+	int e = take_records(s, c);
+
+	if (!e)
+		e = take_marks(s, c);
+	if (!e)
+		e = settle_cycle(s->settle, now_ms(), emit_due, emit_dirty, s);
+	return e ? e : end_cycle(s);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * source_private.h: what source.c (the thread and its ends), source_start.c (from
+ * the state on disk to an armed capture) and source_cycle.c (one drain cycle)
+ * share, and nobody else.
+ */
+#ifndef LENTO_SOURCE_PRIVATE_H
+#define LENTO_SOURCE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+#include "lento/scope.h"
+#include "lento/settle.h"
+#include "lento/source.h"
+
+struct fid_list {
+	struct izo_fid *fid;
+	size_t n, size;
+};
+
+#define OUTSIDE_INODES	1024
+
+struct source {
+	const struct conf_fileset *conf;
+	const struct capture_ops *ops;
+	const struct source_events *events;
+	void *ctx;
+	int root_fd, state_fd;
+	struct fid_mount mount;
+	struct izo_fid root;
+
+	struct journal *journal;
+	struct index *index;
+	struct index_mark mark;
+	struct capture *capture;
+	struct settle *settle;
+	struct scope scope;
+	struct fid_list points, dead;	/* of the cycle */
+	bool point_all;
+	uint64_t appended;		/* records of this cycle so far */
+	uint64_t cycle_first;		/* its first journal sequence */
+	/* Ring sequences of the journal's last cycle: after a restart the ring
+	 * hands that cycle out once more. Sequences are taken after the place
+	 * in the ring and may be swapped between neighbours: only an exact
+	 * match tells. Empty but for the first cycle. */
+	uint64_t *again;
+	size_t nagain, again_size;
+	/* Marked objects that were found to be none of ours, by hash. */
+	struct izo_fid outside[OUTSIDE_INODES];
+	struct izo_record *copy;	/* writable, IZO_RECORD_MAX */
+
+	pthread_t thread;
+	bool running;
+	atomic_bool stop, armed;
+	atomic_bool keep;
+	atomic_ullong keep_from;	/* journal up to here may be trimmed */
+	pthread_mutex_t lock;
+	struct source_stats stats;
+};
+
+static inline uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
+}
+
+/* source_cycle.c: journals one cycle; also with nothing captured, when time
+ * makes contents due. */
+int source_cycle(struct source *s, const struct capture_cycle *c);
+int source_emit(void *ctx, struct izo_record *r);	/* scope's emit */
+
+/* source_start.c */
+bool source_own_file(struct source *s, uint64_t ino);	/* in our state folder */
+int source_bring_up(struct source *s, char *err, size_t size);
+int source_build_index(struct source *s);
+
+#endif

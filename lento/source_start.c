@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * source_start.c: from the state on disk to an armed capture and a whole index.
+ * Adopted capture and an index of the journal's epoch: the journal's tail is
+ * replayed into it. Otherwise: a new epoch and one pass over the names.
+ */
+#include "lento/source_private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "lib/cleanup.h"
+#include "lib/codec.h"
+#include "lib/log.h"
+
+/* One pass over the names of the tree; positions of before are void. */
+int source_build_index(struct source *s)
+{
+	uint64_t t0 = now_ms(), n;
+	struct izo_pos end;
+	int e;
+
+	settle_free(s->settle);
+	s->settle = settle_new(s->conf->settle_ms);
+	if (!s->settle)
+		return -ENOMEM;
+	journal_end(s->journal, &end);
+	if (end.seq) {
+		e = journal_new_epoch(s->journal);
+		if (e)
+			return e;
+		journal_end(s->journal, &end);
+	}
+	e = index_clear(s->index);
+	if (!e)
+		e = index_walk(s->index, &s->mount, &s->root, &n);
+	if (e)
+		return e;
+	s->mark = (struct index_mark){ .epoch = end.epoch, .seq = end.seq };
+	s->cycle_first = end.seq + 1;
+	s->appended = 0;
+	s->nagain = 0;
+	e = index_commit(s->index, &s->mark);
+	pthread_mutex_lock(&s->lock);
+	s->stats.walked = true;
+	s->stats.walk_objects = n;
+	s->stats.walk_ms = now_ms() - t0;
+	pthread_mutex_unlock(&s->lock);
+	log_info("fileset %s: indexed %llu objects in %llu ms", s->conf->name,
+		 (unsigned long long)n, (unsigned long long)(now_ms() - t0));
+	return e;
+}
+
+static int note_again(struct source *s, uint64_t ring_seq)
+{
+	if (s->nagain == s->again_size) {
+		size_t size = s->again_size ? s->again_size * 2 : 256;
+		uint64_t *p = realloc(s->again, size * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		s->again = p;
+		s->again_size = size;
+	}
+	s->again[s->nagain++] = ring_seq;
+	return 0;
+}
+
+static int replay_record(struct source *s, const struct izo_record *r)
+{
+	int e = 0;
+
+	if (r->seq > s->mark.seq) {
+		e = scope_note(s->index, &s->mount, r);
+		s->mark.seq = r->seq;
+	}
+	/* A cycle of which only a part was journaled gets its border later. */
+	s->appended = r->kind != IZO_BORDER;
+	if (r->kind == IZO_BORDER)
+		s->cycle_first = r->seq + 1;
+	if (!e && r->ring_seq && r->seq >= s->mark.cycle_from)
+		e = note_again(s, r->ring_seq);
+	if (r->kind == IZO_DUE || (r->kind == IZO_UNLINK && !r->attr.nlink))
+		settle_forget(s->settle, &r->obj);
+	for (unsigned i = 0; !e && r->kind == IZO_DIRTY && i < record_nranges(r); i++)
+		e = settle_mark(s->settle, &r->obj, record_range(r, i), now_ms());
+	return e;
+}
+
+/* Brings index and pending contents up to the journal's end. */
+static int replay_journal(struct source *s)
+{
+	uint64_t from = s->mark.seq + 1, first = journal_first_seq(s->journal);
+	struct journal_reader *reader;
+	const struct izo_record *r;
+	int e;
+
+	s->cycle_first = from;
+	if (s->mark.cycle_from && s->mark.cycle_from < from)
+		from = s->mark.cycle_from;
+	if (s->mark.pending_from && s->mark.pending_from < from)
+		from = s->mark.pending_from;
+	if (from < first)
+		from = first;
+	e = journal_reader_new(s->journal, from, &reader);
+	if (e)
+		return e;
+	while ((e = journal_reader_next(reader, &r)) > 0) {
+		e = replay_record(s, r);
+		if (e)
+			break;
+	}
+	journal_reader_free(reader);
+	return e ? e : index_commit(s->index, &s->mark);
+}
+
+static int bring_up_index(struct source *s, bool adopted)
+{
+	struct izo_pos end;
+
+	journal_end(s->journal, &end);
+	index_mark_get(s->index, &s->mark);
+	if (adopted && s->mark.epoch == end.epoch && s->mark.seq <= end.seq &&
+	    s->mark.epoch)
+		return replay_journal(s);
+	if (s->mark.epoch)
+		log_warn("fileset %s: capture was not continuous since position %llu: the tree is compared",
+			 s->conf->name, (unsigned long long)s->mark.seq);
+	return source_build_index(s);
+}
+
+/* The inodes of our own folders and files: BPF leaves them out. */
+static void own_inodes(int dir_fd, struct capture_spec *spec, int depth)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY);
+	_cleanup_dir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *ent;
+	struct stat st;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	if (fstat(fd, &st) == 0 && spec->nown < 64)
+		spec->own_ino[spec->nown++] = st.st_ino;
+	while ((ent = readdir(d)) && spec->nown < 64) {
+		if (ent->d_name[0] == '.' &&
+		    (!ent->d_name[1] || !strcmp(ent->d_name, "..")))
+			continue;
+		if (fstatat(fd, ent->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		if (S_ISDIR(st.st_mode) && depth) {
+			_cleanup_fd_ int sub = openat(fd, ent->d_name,
+						      O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+
+			if (sub >= 0)
+				own_inodes(sub, spec, depth - 1);
+		} else if (S_ISREG(st.st_mode)) {
+			spec->own_ino[spec->nown++] = st.st_ino;
+		}
+	}
+}
+
+bool source_own_file(struct source *s, uint64_t ino)
+{
+	struct capture_spec spec = { .nown = 0 };
+
+	own_inodes(s->state_fd, &spec, 2);
+	for (unsigned i = 0; i < spec.nown; i++)
+		if (spec.own_ino[i] == ino)
+			return true;
+	return false;
+}
+
+/* Is the root the top of its filesystem (or btrfs subvolume alone on it)? */
+static bool whole_filesystem(struct source *s)
+{
+	struct stat st, up;
+
+	return fstat(s->root_fd, &st) == 0 &&
+	       fstatat(s->root_fd, "..", &up, 0) == 0 && st.st_dev != up.st_dev &&
+	       !(s->mount.fs == FID_FS_BTRFS && s->root.subvol != 5);
+}
+
+static int open_capture(struct source *s, bool *ret_adopted, char *err, size_t size)
+{
+	struct capture_spec spec = {
+		.root = s->conf->path,
+		.root_fd = s->root_fd,
+		.pin_name = s->conf->name,
+		.ring_bytes = s->conf->ring_bytes,
+		.timer_min_ms = 1,
+		.timer_max_ms = 10,
+	};
+
+	if (!strncmp(s->conf->capture, "script:", 7))
+		spec.script = s->conf->capture + 7;
+	if (!whole_filesystem(s)) {
+		spec.roots[0] = s->root;
+		spec.nroots = 1;
+	}
+	own_inodes(s->state_fd, &spec, 2);
+	return s->ops->open(&spec, &s->capture, ret_adopted, err, size);
+}
+
+int source_bring_up(struct source *s, char *err, size_t size)
+{
+	struct journal_options options = { .segment_bytes = s->conf->segment_bytes };
+	_cleanup_fd_ int dir = -1;
+	bool adopted = false;
+	int e;
+
+	if (mkdirat(s->state_fd, "journal", 0700) && errno != EEXIST)
+		return -errno;
+	dir = openat(s->state_fd, "journal", O_RDONLY | O_DIRECTORY);
+	if (dir < 0)
+		return -errno;
+	e = journal_open(dir, s->conf->uuid, &options, &s->journal, err, size);
+	if (!e)
+		e = index_open(s->state_fd, &s->root, s->conf->exclude,
+			       s->conf->nexclude, &s->index);
+	if (!e)
+		e = open_capture(s, &adopted, err, size);
+	if (e)
+		return e;
+	if (err[0]) {		/* the journal's torn tail was cut */
+		log_warn("fileset %s: %s", s->conf->name, err);
+		err[0] = 0;
+	}
+	s->armed = true;
+	s->scope = (struct scope){ s->index, &s->mount, source_emit, s };
+	return bring_up_index(s, adopted);
+}

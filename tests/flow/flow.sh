@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# flow.sh: what the flow tests with whole daemons share. To be sourced, after
+# `here` is set. `scenario NAME FUNCTION` runs FUNCTION in a subshell of its own
+# under set -e, in an empty folder $dir, and ends what it started.
+
+if [ "$(id -u)" != 0 ]; then
+	echo "1..0 # SKIP needs root"
+	exit 0
+fi
+# shellcheck source=tests/pair.sh
+. "$here/../pair.sh"
+B=$(cd "$B" && pwd)
+pair_lento=$B/tests/lento-scripted
+say=$B/tests/flow/say
+seed=${IZO_SEED:-$((RANDOM + 1))}
+work=$(mktemp -d /tmp/izo.XXXXXX)
+count=0 bad=0
+only=${IZO_ONLY:-}		# a part of a scenario's name
+slow=${IZO_SLOW:-1}		# waits are longer by this, for sanitizers
+echo "# seed $seed"
+
+flow_signal() {	# SIGNAL: to every lento of the scenario; 0: none is left
+	local f none=0
+	for f in "$dir"/*/pid; do
+		[ ! -e "$f" ] || ! kill "-$1" "$(cat "$f")" 2>/dev/null || none=1
+	done
+	return $none
+}
+
+# Clean stops: leaks are found then.
+flow_end() {
+	trap - ERR
+	flow_signal TERM || wait_until $((10 * slow)) flow_signal 0 || {
+		echo "# lento does not stop"
+		touch "$dir/hangs"
+		flow_signal KILL || :
+	}
+	wait 2>/dev/null
+	umount "$dir"/*/root "$dir"/mnt 2>/dev/null || :
+}
+
+flow_noise() {	# sanitizers' words, deaths by abort
+	grep -lE 'ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:' \
+		"$dir"/*/log 2>/dev/null || return 1
+}
+
+scenario() {	# NAME FUNCTION
+	local rc t0=$SECONDS f
+	case $1 in *"$only"*) ;; *) return ;; esac
+	count=$((count + 1))
+	dir=$work/$count
+	mkdir "$dir"
+	( trap flow_end EXIT; set -eE
+	  trap 'echo "# failed: $BASH_COMMAND (${BASH_SOURCE[0]##*/}:$LINENO)"' ERR
+	  "$2" ) 2>&1 | sed 's/^\([^#]\)/# \1/' > "$dir/out"
+	rc=${PIPESTATUS[0]}
+	if f=$(flow_noise); then
+		rc=99
+		# shellcheck disable=SC2086
+		grep -hE -A 30 'Sanitizer|runtime error:' $f | sed 's/^/# /' | head -n 80
+	fi
+	[ ! -e "$dir/hangs" ] || rc=98
+	[ "$rc" = 0 ] || { cat "$dir/out"; bad=1; flow_keep; }
+	[ "$rc" = 0 ] && echo "ok $count - $1, $((SECONDS - t0)) s" ||
+		echo "not ok $count - $1 (seed $seed)"
+	[ "$rc" != 0 ] || rm -rf "$dir"
+}
+
+flow_keep() {
+	local f
+	for f in "$dir"/*/log; do
+		[ ! -e "$f" ] || tail -n 12 "$f" | sed "s|^|# $(basename "$(dirname "$f")"): |"
+	done
+}
+
+flow_done() {
+	echo "1..$count"
+	[ -n "${IZO_KEEP:-}" ] || rm -rf "$work"
+	exit $bad
+}
+
+# A pair of which the script is in $dir/sock.
+script_pair() {	# HOST...
+	pair_capture=script:$dir/sock
+	pair_settle=${settle:-20}
+	pair_ring=64K pair_segment=1M
+	pair_init "$dir" "$@"
+	src=$(pair_root alpha)
+}
+
+tell() { "$say" "$dir/sock" "$@"; }
+
+script_ready() { tell "auto 1" 2>/dev/null; }
+
+alpha_start() {
+	lento_start alpha
+	wait_until $((20 * slow)) script_ready || pair_fail "alpha has no script"
+}
+
+random_lines() {	# N [SEED]: without the lines that begin a tree
+	awk -v seed="${2:-$seed}" -v n="$1" -f "$here/randops.awk"
+}
+
+logged() {	# HOST TEXT
+	grep -qF -- "$2" "$dir/$1/log"
+}
+
+times() {	# HOST TEXT NUMBER: so often in its log
+	[ "$(grep -cF -- "$2" "$dir/$1/log")" = "$3" ] ||
+		pair_fail "not $3 times in the log of $1: $2"
+}
+
+# A fileset's own state and error, whatever others the daemon has.
+of_fileset() {	# HOST FILESET KEY
+	local s
+	s=$(pair_status "$1" 2>/dev/null | tr -d ' \n') || return 1
+	s=${s#*"{\"name\":\"$2\",\"role\":"}
+	s=${s%%"},{\"name\":\""*"\",\"role\":"*}
+	case $s in *"\"$3\":\""*) ;; *) return ;; esac
+	s=${s##*"\"$3\":\""}
+	echo "${s%%\"*}"
+}
+fileset_is() { [ "$(of_fileset "$1" "$2" state)" = "$3" ]; }
+
+all_synced() {	# quiet and identical
+	pair_quiet $((60 * slow))
+	pair_same "$@" || pair_fail "the trees differ"
+}

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The guest tests on Linux 6.1, in one boot.
+exec "$(dirname "$0")/../../vmtests/run" 6.1
