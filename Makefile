@@ -59,12 +59,10 @@ SKELS := $(patsubst bpf/%.bpf.c,$(B)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c))
 
 PROGRAMS := $(B)/lento/lento $(B)/inconfig/inconfig
 TESTS := $(B)/tests/treecmp $(B)/tests/fswork $(UNIT_T)
-# Programs of the flow and guest tests, made where their sources are there.
+# Programs of the flow and guest tests.
 TESTS += $(B)/tests/lento-scripted $(B)/tests/flow/say
-TESTS += $(if $(wildcard tests/flow/badpeer.c),$(B)/tests/flow/badpeer)
-TESTS += $(if $(wildcard tests/flow/applytest.c),$(B)/tests/flow/applytest)
-TESTS += $(if $(wildcard tests/flow/fidtest.c),$(B)/tests/flow/fidtest)
-TESTS += $(if $(wildcard vmtests/captest.c),$(B)/vmtests/captest)
+TESTS += $(addprefix $(B)/tests/flow/,badpeer applytest fidtest outtest)
+TESTS += $(B)/vmtests/captest
 TESTS += $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 
 MANS := $(patsubst man/%.scd,$(B)/man/%,$(wildcard man/*.scd))
@@ -93,6 +91,7 @@ $(B)/tests/flow/applytest: $(call obj,$(wildcard tests/flow/applytest*.c tests/f
 $(B)/tests/flow/say: $(B)/tests/flow/say.o
 $(B)/tests/flow/badpeer: $(B)/tests/flow/badpeer.o $(LENTO_A) $(LIB_A)
 $(B)/tests/flow/fidtest: $(B)/tests/flow/fidtest.o $(LIB_A)
+$(B)/tests/flow/outtest: $(B)/tests/flow/outtest.o $(LENTO_A) $(LIB_A)
 $(B)/vmtests/captest: $(call obj,$(wildcard vmtests/captest*.c)) $(LENTO_A) $(LIB_A)
 $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c)): $(B)/bench/%: $(B)/bench/%.o $(LENTO_A) $(LIB_A)
 $(UNIT_T): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(LENTO_A) $(LIB_A)

@@ -75,26 +75,46 @@ static int send_hole(struct outflow *o, uint64_t ask, const struct izo_fid *fid,
 	return o->send(o->ctx, WIRE_HOLE, &d, sizeof(d), NULL, 0);
 }
 
+#define BUF_BLOCKS	(WIRE_DATA_MAX / ALIGN_BYTES)
+#define FIEMAP_EXTENTS	32
+_Static_assert(BUF_BLOCKS <= 64, "a bit for each block of the buffer");
+
 struct fiemap_ask {
 	struct fiemap map;
-	struct fiemap_extent extent[8];
+	struct fiemap_extent extent[FIEMAP_EXTENTS];
 };
 
-/* Zeros that were read: allocated but never written? SEEK_DATA calls such a
- * range data as long as somebody's reading keeps it cached. Unsure: no. */
-static bool is_unwritten(int fd, uint64_t off, uint64_t len)
+/* A bit for each of the n blocks from off on that has a written extent.
+ * SEEK_DATA calls allocated but unwritten blocks data as long as somebody's
+ * reading keeps them cached; FIEMAP with a sync does not. Unsure: written. */
+static uint64_t written_blocks(int fd, uint64_t off, unsigned n)
 {
-	struct fiemap_ask ask = {
-		.map = { .fm_start = off, .fm_length = len,
-			 .fm_flags = FIEMAP_FLAG_SYNC, .fm_extent_count = 8 },
-	};
+	uint64_t end = off + n * ALIGN_BYTES, at = off, bits = 0;
 
-	if (ioctl(fd, FS_IOC_FIEMAP, &ask) || ask.map.fm_mapped_extents == 8)
-		return false;
-	for (unsigned i = 0; i < ask.map.fm_mapped_extents; i++)
-		if (!(ask.extent[i].fe_flags & FIEMAP_EXTENT_UNWRITTEN))
-			return false;
-	return true;
+	while (at < end) {
+		struct fiemap_ask ask = {
+			.map = { .fm_start = at, .fm_length = end - at,
+				 .fm_flags = FIEMAP_FLAG_SYNC,
+				 .fm_extent_count = FIEMAP_EXTENTS },
+		};
+		const struct fiemap_extent *x = ask.extent;
+
+		if (ioctl(fd, FS_IOC_FIEMAP, &ask))
+			return ~0ULL;
+		for (unsigned i = 0; i < ask.map.fm_mapped_extents; i++, x++) {
+			uint64_t from = x->fe_logical > off ? x->fe_logical : off;
+
+			at = x->fe_logical + x->fe_length;
+			if (x->fe_flags & FIEMAP_EXTENT_UNWRITTEN)
+				continue;
+			for (uint64_t b = (from - off) / ALIGN_BYTES;
+			     off + b * ALIGN_BYTES < (at < end ? at : end); b++)
+				bits |= 1ULL << b;
+		}
+		if (ask.map.fm_mapped_extents < FIEMAP_EXTENTS)
+			break;
+	}
+	return bits;
 }
 
 static bool is_zero(const unsigned char *p, size_t len)
@@ -102,34 +122,45 @@ static bool is_zero(const unsigned char *p, size_t len)
 	return !p[0] && !memcmp(p, p + 1, len - 1);
 }
 
-/* The n bytes of o->buf, read at off (block-aligned): runs of blocks that are
- * all zero go as holes where they were never written. */
+/* A bit for each block of the n bytes in o->buf that goes as a hole: all zero,
+ * and never written. Block by block: a writer may be at work beside us, and only
+ * the blocks that it touches are marked once more. */
+static uint64_t hole_blocks(struct outflow *o, int fd, uint64_t off, size_t n)
+{
+	uint64_t zero = 0;
+	unsigned blocks = 0;
+
+	for (size_t at = 0; at < n; at += ALIGN_BYTES, blocks++) {
+		size_t len = n - at < ALIGN_BYTES ? n - at : ALIGN_BYTES;
+
+		if (is_zero(o->buf + at, len))
+			zero |= 1ULL << blocks;
+	}
+	return zero ? zero & ~written_blocks(fd, off, blocks) : 0;
+}
+
+/* The n bytes of o->buf, read at off (block-aligned), as runs of data and holes. */
 static int send_buffer(struct outflow *o, uint64_t ask, const struct izo_fid *fid,
 		       int fd, uint64_t off, size_t n)
 {
+	uint64_t holes = hole_blocks(o, fd, off, n);
 	size_t at = 0;
 	int e = 0;
 
 	while (!e && at < n) {
-		size_t to = at, len;
-		bool zero = false, first = true;
+		bool hole = holes >> at / ALIGN_BYTES & 1;
+		size_t to = at;
 
-		for (; to < n; to += len, first = false) {
-			bool z;
-
-			len = n - to < ALIGN_BYTES ? n - to : ALIGN_BYTES;
-			z = is_zero(o->buf + to, len);
-			if (!first && z != zero)
-				break;
-			zero = z;
-		}
-		if (zero && is_unwritten(fd, off + at, to - at)) {
-			e = send_hole(o, ask, fid, off + at, align_up(off + to));
+		while (to < n && (holes >> to / ALIGN_BYTES & 1) == hole)
+			to += ALIGN_BYTES;
+		if (hole) {
+			e = send_hole(o, ask, fid, off + at, off + to);
 		} else {
-			struct wire_data d = { ask, *fid, off + at, to - at };
+			struct wire_data d = { ask, *fid, off + at,
+					       (to < n ? to : n) - at };
 
 			e = o->send(o->ctx, WIRE_DATA, &d, sizeof(d),
-				    o->buf + at, to - at);
+				    o->buf + at, d.len);
 		}
 		at = to;
 	}

@@ -341,7 +341,7 @@ reconnect() {
 cut_fill() {
 	local i kept=0 total=0 f n
 	script_pair alpha beta
-	many_files 50
+	many_files 150
 	alpha_start
 	lento_start beta
 	wait_until $((60 * slow)) number_past beta fill_done 1000
@@ -349,7 +349,7 @@ cut_fill() {
 	(cd "$(pair_root beta)" && find . -path ./.intermezzo -prune -o -name 'f*' -printf '%i %p\n') > "$dir/before"
 	total=$(wc -l < "$dir/before")
 	echo "# cut after $total files"
-	[ "$total" -ge 500 ] && [ "$total" -lt 5000 ] || pair_fail "cut at a wrong moment"
+	[ "$total" -ge 500 ] && [ "$total" -lt 15000 ] || pair_fail "cut at a wrong moment"
 	lento_start beta
 	tell "create live 0644" "write live 0 100 l" "close live"
 	all_synced
