@@ -30,6 +30,14 @@ static int abort_batch(struct apply *a)
 	return hollow_load(a);
 }
 
+static bool has_grown(const struct apply *a, const struct wire_batch *b)
+{
+	return a->in_batch && !a->intent_set &&
+	       b->first_seq == a->batch.first_seq &&
+	       b->last.epoch == a->batch.last.epoch &&
+	       b->last.seq > a->batch.last.seq;
+}
+
 int apply_batch(struct apply *a, const struct wire_batch *b)
 {
 	uint64_t ahead = a->meta.intent;
@@ -37,6 +45,10 @@ int apply_batch(struct apply *a, const struct wire_batch *b)
 
 	if (a->meta.filling || a->meta.resync)
 		return -EPROTO;
+	if (has_grown(a, b)) {
+		a->batch = *b;
+		return 0;
+	}
 	if (a->in_batch)
 		r = abort_batch(a);
 	if (r < 0)
@@ -51,24 +63,6 @@ int apply_batch(struct apply *a, const struct wire_batch *b)
 	a->in_batch = true;
 	a->intent_set = false;
 	return 0;
-}
-
-int apply_hollow(struct apply *a, const struct izo_fid *fids, unsigned n)
-{
-	int r = 0;
-
-	for (unsigned i = 0; !r && i < n; i++) {
-		char name[STAGE_NAME_MAX];
-
-		r = hollow_add(a->hollow, &fids[i]);
-		/* Without a name yet (O_TMPFILE): it may never get one. */
-		stage_name(&fids[i], name);
-		if (!r && !unlinkat(a->stage.dir, name, 0))
-			r = fidmap_del(a->map, &fids[i]);
-		if (r == -ENOENT)
-			r = 0;
-	}
-	return r;
 }
 
 int apply_data(struct apply *a, const struct wire_data *d, const void *bytes)
@@ -104,7 +98,7 @@ int apply_data_end(struct apply *a, const struct wire_data_end *e)
 	return a->in_batch ? batch_data_end(a, e) : -EPROTO;
 }
 
-static int set_intent(struct apply *a)
+int batch_intent(struct apply *a)
 {
 	int r = 0;
 
@@ -209,7 +203,7 @@ int apply_records(struct apply *a, const void *records, size_t bytes)
 	if (!r)
 		r = each(a, records, bytes, names_prepare);
 	if (!r)
-		r = set_intent(a);
+		r = batch_intent(a);
 	return r ? r : each(a, records, bytes, apply_record);
 }
 

@@ -75,9 +75,13 @@ int apply_data_end(struct apply *a, const struct wire_data_end *e);
  * is that of ATTACHED, the tree is ahead of it until m.tip: redo. */
 bool apply_fill_done(struct apply *a);
 
-/* A batch. DATA, HOLE, DATA_END with ask 0 come between begin and records. */
+/* A batch. DATA, HOLE, DATA_END with ask 0 come between begin and records. It
+ * begins again, with a later last position, when it has grown. */
 int apply_batch(struct apply *a, const struct wire_batch *b);
+/* Files that nothing in the batch may show, then each name at which one stands
+ * as the batch begins: it is freed. */
 int apply_hollow(struct apply *a, const struct izo_fid *fids, unsigned n);
+int apply_withhold(struct apply *a, const void *record, size_t bytes);
 int apply_records(struct apply *a, const void *records, size_t bytes);
 /* Sets parents' times, commits map and position. */
 int apply_batch_end(struct apply *a, const struct izo_pos *pos);

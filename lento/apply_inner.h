@@ -105,6 +105,26 @@ static inline bool names_has(const struct izo_record *r)
 /* Builds the objects that records of this frame will create. */
 int names_prepare(struct apply *a, const struct izo_record *r);
 int names_apply(struct apply *a, const struct izo_record *r);
+enum here { HERE_NONE, HERE_THIS, HERE_OTHER };
+
+/* One name of a record and what stands there. */
+struct at {
+	int dir;		/* borrowed; < 0: the directory is not known */
+	char name[IZO_NAME_MAX + 1];
+	enum here here;
+	struct izo_fid found;	/* local, unless HERE_NONE */
+};
+
+/* An unknown directory is not an error here: ret->dir < 0. */
+int at_open(struct apply *a, const struct izo_fid *dir, const char *name,
+	    unsigned len, const struct izo_fid *local, struct at *ret);
+/* After a name of peer went: nlink is what the record says is left. */
+int names_settle(struct apply *a, const struct izo_fid *peer, unsigned nlink);
+
+/* apply.c: from here on the tree may be ahead, up to the batch's end. */
+int batch_intent(struct apply *a);
+
+/* apply_hollow.c */
 /* Tells the hollow table where hollow objects of r stand all the same: a fill
  * had found them while they lived. */
 int names_hollow(struct apply *a, const struct izo_record *r);

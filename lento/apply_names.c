@@ -23,16 +23,6 @@
 #include "lento/apply_inner.h"
 #include "lib/cleanup.h"
 
-enum here { HERE_NONE, HERE_THIS, HERE_OTHER };
-
-/* One name of a record and what stands there. */
-struct at {
-	int dir;		/* borrowed; < 0: the directory is not known */
-	char name[IZO_NAME_MAX + 1];
-	enum here here;
-	struct izo_fid found;	/* local, unless HERE_NONE */
-};
-
 static int look(struct apply *a, struct at *at, const struct izo_fid *local)
 {
 	int r = fid_of(&a->mount, at->dir, at->name, &at->found);
@@ -46,9 +36,8 @@ static int look(struct apply *a, struct at *at, const struct izo_fid *local)
 	return 0;
 }
 
-/* An unknown directory is not an error here: at->dir < 0. */
-static int at_open(struct apply *a, const struct izo_fid *dir, const char *name,
-		   unsigned len, const struct izo_fid *local, struct at *ret)
+int at_open(struct apply *a, const struct izo_fid *dir, const char *name,
+	    unsigned len, const struct izo_fid *local, struct at *ret)
 {
 	*ret = (struct at){ .dir = obj_dir(a, dir) };
 	record_name_str(name, len, ret->name);
@@ -75,8 +64,7 @@ static int forget(struct apply *a, const struct izo_fid *peer)
 	return r == -ENOENT ? 0 : r;
 }
 
-/* After a name of peer went: nlink is what the record says is left. */
-static int settle(struct apply *a, const struct izo_fid *peer, unsigned nlink)
+int names_settle(struct apply *a, const struct izo_fid *peer, unsigned nlink)
 {
 	struct fidmap_entry e;
 
@@ -273,7 +261,7 @@ static int do_remove(struct apply *a, const struct izo_record *r)
 		surprise(a, r, "the name is not that object's");
 	}
 	if (!err && !known)
-		err = settle(a, &r->obj, r->kind == IZO_RMDIR ? 0 :
+		err = names_settle(a, &r->obj, r->kind == IZO_RMDIR ? 0 :
 			     r->attr.nlink);
 	if (!err && r->op_flags & RENAME_WHITEOUT && at.dir >= 0)
 		err = whiteout(a, &at);
@@ -297,7 +285,7 @@ static int do_expel(struct apply *a, const struct izo_record *r)
 		return err;
 	if (e.type != S_IFDIR) {
 		err = drop(a, &r->obj, &e, &at, 0);
-		return err ? err : settle(a, &r->obj, HOLLOW_NLINK_LOOK);
+		return err ? err : names_settle(a, &r->obj, HOLLOW_NLINK_LOOK);
 	}
 	stage_name(&r->obj, name);
 	err = names_aside(a, at.dir, at.name, &r->obj);
@@ -424,7 +412,7 @@ static int do_rename(struct apply *a, const struct izo_record *r)
 	if (!err)
 		err = known ? move_gone(a, &m) : do_move(a, &m);
 	if (!err && m.has_victim && !(r->op_flags & RENAME_EXCHANGE))
-		err = settle(a, &r->victim, r->victim_nlink);
+		err = names_settle(a, &r->victim, r->victim_nlink);
 	if (!err && r->op_flags & RENAME_WHITEOUT && m.from.dir >= 0)
 		err = whiteout(a, &m.from);
 	return err;
@@ -500,40 +488,6 @@ static int do_close(struct apply *a, const struct izo_record *r)
 	stage_name(&r->obj, name);
 	unlinkat(a->stage.dir, name, 0);
 	return forget(a, &r->obj);
-}
-
-static int hollow_at(struct apply *a, const struct izo_fid *peer,
-		     const struct izo_fid *dir, const char *name, unsigned len)
-{
-	struct fidmap_entry e;
-	struct at at;
-	int r;
-
-	if (!hollow_has(a->hollow, peer))
-		return 0;
-	r = fidmap_get(a->map, peer, &e);
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	r = at_open(a, dir, name, len, &e.local, &at);
-	if (!r && at.dir >= 0 && at.here == HERE_THIS)
-		hollow_stands(a->hollow, peer, dir, name, len);
-	return r;
-}
-
-int names_hollow(struct apply *a, const struct izo_record *r)
-{
-	int err;
-
-	if (hollow_empty(a->hollow) || !names_has(r))
-		return 0;
-	if (r->kind != IZO_RENAME)
-		return hollow_at(a, &r->obj, &r->dir, record_name(r),
-				 r->name_len);
-	err = hollow_at(a, &r->obj, &r->dir2, record_name2(r), r->name2_len);
-	if (!err && r->op_flags & RENAME_EXCHANGE)
-		err = hollow_at(a, &r->victim, &r->dir, record_name(r),
-				r->name_len);
-	return err;
 }
 
 int names_apply(struct apply *a, const struct izo_record *r)

@@ -12,6 +12,7 @@
 #include "lento/ranges.h"
 #include "lib/codec.h"
 
+/* Forgets the batch; what lies ahead of it moves to the front. */
 static void batch_clear(struct batch *b)
 {
 	for (size_t i = 0; i < b->ninode; i++)
@@ -19,6 +20,10 @@ static void batch_clear(struct batch *b)
 	if (b->hash)
 		memset(b->hash, 0, b->hash_size * sizeof(*b->hash));
 	b->ninode = 0;
+	b->whole -= b->bytes;
+	b->held -= b->bytes;
+	if (b->held)
+		memmove(b->records, b->records + b->bytes, b->held);
 	b->bytes = 0;
 	b->nrecords = 0;
 	b->first_seq = 0;
@@ -78,6 +83,14 @@ static struct batch_inode *inode_of(struct batch *b, const struct izo_fid *fid)
 	return &b->inode[b->hash[at] - 1];
 }
 
+const struct batch_inode *batch_find(const struct batch *b,
+				     const struct izo_fid *fid)
+{
+	uint32_t i = b->ninode ? b->hash[bucket(b, fid)] : 0;
+
+	return i ? &b->inode[i - 1] : NULL;
+}
+
 static int flag(struct batch *b, const struct izo_fid *fid, unsigned flags)
 {
 	struct batch_inode *i = inode_of(b, fid);
@@ -97,13 +110,37 @@ static int add_due(struct batch *b, const struct izo_record *r)
 	if (!i || !i->range)
 		return -ENOMEM;
 	i->flags |= BATCH_DUE | BATCH_POINT;
+	i->flags &= ~BATCH_SENT;
 	for (unsigned n = 0; n < record_nranges(r); n++)
 		ranges_add(i->range, &i->nrange, SETTLE_RANGES, record_range(r, n));
 	return 0;
 }
 
+/* Whose last name goes with r, or a nameless file's last writer; or NULL. */
+static const struct izo_fid *died(const struct izo_record *r)
+{
+	switch (r->kind) {
+	case IZO_UNLINK:
+		return r->attr.nlink ? NULL : &r->obj;
+	case IZO_CLOSE:
+		return r->attr.nlink || !(r->op_flags & IZO_CLOSE_LAST) ? NULL :
+		       &r->obj;
+	case IZO_EXPEL:
+		return r->attr.nlink > 1 || r->flags & IZO_F_TREE ? NULL : &r->obj;
+	case IZO_RENAME:
+		return fid_none(&r->victim) || r->victim_nlink ? NULL : &r->victim;
+	default:
+		return NULL;
+	}
+}
+
 static int note(struct batch *b, const struct izo_record *r)
 {
+	const struct izo_fid *dead = died(r);
+	int e = dead ? flag(b, dead, BATCH_DEAD) : 0;
+
+	if (e)
+		return e;
 	switch (r->kind) {
 	case IZO_CREATE:
 	case IZO_TMPFILE:
@@ -117,21 +154,20 @@ static int note(struct batch *b, const struct izo_record *r)
 		return flag(b, &r->obj, BATCH_POINT);
 	case IZO_SETATTR:
 		return r->op_flags & IZO_ATTR_SIZE ? flag(b, &r->obj, BATCH_POINT) : 0;
-	case IZO_UNLINK:
-		return r->attr.nlink ? 0 : flag(b, &r->obj, BATCH_DEAD);
-	case IZO_RENAME:
-		if (fid_none(&r->victim) || r->victim_nlink)
-			return 0;
-		return flag(b, &r->victim, BATCH_DEAD);
 	default:
 		return 0;
 	}
 }
 
-static int add(struct batch *b, const struct izo_record *r)
+/* Holds r behind all that is held; of inodes of the batch it is noted when they
+ * die. */
+static int hold(struct batch *b, const struct izo_record *r)
 {
-	if (b->bytes + r->len > b->size) {
-		size_t size = (b->bytes + r->len) * 2 + (1 << 16);
+	const struct izo_fid *dead = died(r);
+	struct batch_inode *i;
+
+	if (b->held + r->len > b->size) {
+		size_t size = (b->held + r->len) * 2 + (1 << 16);
 		unsigned char *p = realloc(b->records, size);
 
 		if (!p)
@@ -139,36 +175,80 @@ static int add(struct batch *b, const struct izo_record *r)
 		b->records = p;
 		b->size = size;
 	}
-	memcpy(b->records + b->bytes, r, r->len);
-	b->bytes += r->len;
-	b->nrecords++;
-	if (!b->first_seq)
-		b->first_seq = r->seq;
-	return note(b, r);
+	memcpy(b->records + b->held, r, r->len);
+	b->held += r->len;
+	if (r->kind == IZO_BORDER)
+		b->whole = b->held;
+	i = dead ? (struct batch_inode *)batch_find(b, dead) : NULL;
+	if (i)
+		i->flags |= BATCH_DIES;
+	return 0;
+}
+
+/* Takes in whole cycles until the batch has so many records or bytes. */
+static int absorb(struct batch *b, uint64_t records, size_t bytes)
+{
+	while (b->bytes < b->whole && b->nrecords < records && b->bytes < bytes) {
+		const struct izo_record *r;
+
+		do {
+			int e;
+
+			r = (const void *)(b->records + b->bytes);
+			e = note(b, r);
+			if (e)
+				return e;
+			if (!b->first_seq)
+				b->first_seq = r->seq;
+			b->nrecords++;
+			b->bytes += r->len;
+		} while (r->kind != IZO_BORDER);
+		b->last.seq = r->seq;
+		b->last.chain = r->chain;
+		b->last_clock_ns = r->clock_ns;
+	}
+	return 0;
 }
 
 int batch_read(struct batch *b, struct journal_reader *reader)
 {
 	const struct izo_record *r;
-	int n, e;
+	int n = 1, e;
 
-	if (!b->partial)
-		batch_clear(b);
-	b->partial = false;
-	while ((n = journal_reader_next(reader, &r)) > 0) {
-		e = add(b, r);
-		if (e)
-			return e;
-		b->partial = r->kind != IZO_BORDER;
-		if (b->partial)
-			continue;
-		b->last.seq = r->seq;
-		b->last.chain = r->chain;
-		b->last_clock_ns = r->clock_ns;
-		if (b->nrecords >= BATCH_RECORDS || b->bytes >= BATCH_BYTES)
-			return 1;
+	batch_clear(b);
+	e = absorb(b, BATCH_RECORDS, BATCH_BYTES);
+	while (!e && b->nrecords < BATCH_RECORDS && b->bytes < BATCH_BYTES &&
+	       (n = journal_reader_next(reader, &r)) > 0) {
+		e = hold(b, r);
+		if (!e && r->kind == IZO_BORDER)
+			e = absorb(b, BATCH_RECORDS, BATCH_BYTES);
 	}
-	if (n < 0)
-		return n;
-	return b->nrecords && !b->partial;
+	if (e || n < 0)
+		return e ? e : n;
+	return b->nrecords > 0;
+}
+
+int batch_look_ahead(struct batch *b, struct journal_reader *reader)
+{
+	size_t before = b->whole;
+	const struct izo_record *r;
+	int n = 0;
+
+	if (b->held - b->bytes >= BATCH_AHEAD_BYTES)
+		return -ENOBUFS;
+	for (uint64_t i = 0; i < BATCH_RECORDS; i++) {
+		n = journal_reader_next(reader, &r);
+		if (n > 0)
+			n = hold(b, r) ? -ENOMEM : 1;
+		if (n <= 0)
+			break;
+	}
+	return n < 0 ? n : b->whole > before;
+}
+
+int batch_grow(struct batch *b)
+{
+	if (b->nrecords >= BATCH_GROWN_RECORDS || b->bytes >= BATCH_GROWN_BYTES)
+		return -ENOBUFS;
+	return absorb(b, BATCH_GROWN_RECORDS, BATCH_GROWN_BYTES);
 }

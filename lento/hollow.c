@@ -167,6 +167,18 @@ static void slot_set(struct hollow *h, const struct end *e,
 
 static const struct izo_fid none;
 
+int hollow_withhold(struct hollow *h, const struct izo_fid *fid,
+		    const struct izo_fid *dir, const char *name, unsigned len)
+{
+	struct hollow_slot *old = slot_at(h, dir, name, len);
+	struct hollow_slot s = { .dir = *dir, .holder = *fid, .name_len = len };
+
+	if (old && fid_eq(&old->holder, fid))
+		return 1;
+	memcpy(s.name, name, len);
+	return hollow_slot_add(h, &s);
+}
+
 static void pass(struct hollow_out *out, const struct izo_record *r)
 {
 	out->action[out->n++] = r;

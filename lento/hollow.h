@@ -8,7 +8,7 @@
  * most two leave. No file is touched here.
  *
  *   always: a name without slot is the same on both sides (unless X stood there
- *   before it became hollow); a name with slot shows V.
+ *   before it became hollow, and was not withheld); a name with slot shows V.
  */
 #ifndef LENTO_HOLLOW_H
 #define LENTO_HOLLOW_H
@@ -46,6 +46,11 @@ bool hollow_has(const struct hollow *h, const struct izo_fid *fid);
 /* Is fid what a slot still shows? Then it must stay known. */
 bool hollow_shows(const struct hollow *h, const struct izo_fid *fid);
 bool hollow_empty(const struct hollow *h);	/* nothing hollow: skip this room */
+
+/* The name at which hollow fid stands is about to be freed: a slot that shows
+ * nothing. 1: fid has a slot there already; -ENOMEM. */
+int hollow_withhold(struct hollow *h, const struct izo_fid *fid,
+		    const struct izo_fid *dir, const char *name, unsigned len);
 
 /* 0 or -ENOMEM, then nothing has changed. */
 int hollow_record(struct hollow *h, const struct izo_record *r,

@@ -356,6 +356,8 @@ static int take_streamed(struct receive *r, const struct item *i)
 		return take_data(r, i);
 	case WIRE_DATA_END:
 		return take_data_end(r, i);
+	case WIRE_WITHHOLD:
+		return apply_withhold(r->apply, i->payload, i->head.len);
 	case WIRE_RECORDS:
 		return apply_records(r->apply, i->payload, i->head.len);
 	case WIRE_BATCH_END:

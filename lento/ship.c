@@ -1,55 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * ship.c: see ship.h. `lock` guards the queue of asks, the flags, the window
- * and the statistics; it is never held while sending.
+ * ship.c: see ship.h: the thread, what the replica asks, and the windows.
  */
-#include "lento/ship.h"
+#include "lento/ship_private.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "lento/batch.h"
 #include "lento/listing.h"
-#include "lento/outflow.h"
 #include "lib/cleanup.h"
-#include "lib/codec.h"
 #include "lib/log.h"
 
 #define ASKS_MAX	4096
-
-struct ask {
-	struct ask *next;
-	enum wire_type type;
-	union {
-		struct wire_list list;
-		struct wire_want want;
-		struct wire_stream stream;
-	};
-};
-
-struct ship {
-	struct source *source;
-	struct link *link;
-	unsigned channel;
-	char *fileset;
-	struct wire_attach attach;
-	struct outflow outflow;
-	struct batch batch;
-	struct journal_reader *reader;
-	uint64_t epoch;			/* of what reader may give */
-
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	struct ask *first, **last;
-	unsigned nasks;
-	bool stop, grown;
-	uint64_t under_way;		/* bytes of the window in use */
-	uint64_t answers_under_way;	/* the same of the answers' own window */
-	struct ship_stats stats;
-};
 
 static int send_frame(struct ship *s, enum wire_type type, unsigned flags,
 		      const void *head, size_t head_len, const void *bytes,
@@ -140,8 +103,7 @@ static int answer(struct ship *s, const struct ask *a)
 	case WIRE_LIST:
 		return listing_answer(&l, &a->list);
 	case WIRE_WANT:
-		s->outflow.send = send_answer_data;
-		return outflow_want(&s->outflow, &a->want);
+		return outflow_want(&s->answers, &a->want);
 	case WIRE_STREAM:
 		return s->reader ? -EBADMSG : begin_stream(s, &a->stream.pos);
 	default:
@@ -175,15 +137,14 @@ static int wait_window(struct ship *s)
 	}
 }
 
-static int send_windowed(void *ctx, enum wire_type type, const void *head,
-			 size_t head_len, const void *bytes, size_t len)
+int ship_send_windowed(void *ctx, enum wire_type type, const void *head,
+		       size_t head_len, const void *bytes, size_t len)
 {
 	struct ship *s = ctx;
 	int e = wait_window(s);
 
 	if (e)
 		return e;
-	s->outflow.send = send_windowed;	/* an ask may have changed it */
 	pthread_mutex_lock(&s->lock);
 	s->under_way += sizeof(struct wire_header) + head_len + len;
 	s->stats.bytes += head_len + len;
@@ -191,100 +152,38 @@ static int send_windowed(void *ctx, enum wire_type type, const void *head,
 	return send_frame(s, type, 0, head, head_len, bytes, len);
 }
 
-/* --- batches ---------------------------------------------------------- */
-
-static int send_hollow(struct ship *s, const struct izo_fid *fid, unsigned n)
+static int take_growth(struct ship *s, const struct timespec *until,
+		       struct ask **ret_ask)
 {
-	if (!n)
-		return 0;
+	int e = 0;
+
 	pthread_mutex_lock(&s->lock);
-	s->stats.hollow += n;
+	while (!e && !s->stop && !s->first && !s->grown)
+		e = pthread_cond_timedwait(&s->cond, &s->lock, until);
+	*ret_ask = next_ask(s);
+	e = s->stop ? -ENOTCONN : *ret_ask ? 0 : s->grown;
+	if (e > 0)
+		s->grown = false;
 	pthread_mutex_unlock(&s->lock);
-	return send_windowed(s, WIRE_HOLLOW, fid, n * sizeof(*fid), NULL, 0);
-}
-
-static int send_contents(struct ship *s)
-{
-	struct izo_fid hollow[1024];
-	unsigned n = 0;
-	int e = 0;
-
-	s->outflow.send = send_windowed;
-	for (size_t i = 0; !e && i < s->batch.ninode; i++) {
-		struct batch_inode *in = &s->batch.inode[i];
-		bool gone = batch_hollow(in);
-
-		if (!gone && in->flags & BATCH_DUE) {
-			e = outflow_ranges(&s->outflow, &in->fid, in->range,
-					   in->nrange);
-			gone = e == -ESTALE;
-			if (gone)
-				e = 0;
-		}
-		if (gone)
-			hollow[n++] = in->fid;
-		if (!e && n == 1024) {
-			e = send_hollow(s, hollow, n);
-			n = 0;
-		}
-	}
-	return e ? e : send_hollow(s, hollow, n);
-}
-
-static int send_records(struct ship *s)
-{
-	const struct batch *b = &s->batch;
-	size_t at = 0;
-	int e = 0;
-
-	while (!e && at < b->bytes) {
-		size_t end = at;
-
-		while (end < b->bytes) {
-			const struct izo_record *r = (const void *)(b->records + end);
-
-			if (end > at && end + r->len - at > WIRE_DATA_MAX)
-				break;
-			end += r->len;
-		}
-		e = send_windowed(s, WIRE_RECORDS, b->records + at, end - at, NULL, 0);
-		at = end;
-	}
 	return e;
 }
 
-static int send_batch(struct ship *s)
+int ship_wait_growth(struct ship *s, uint64_t until_ms)
 {
-	struct wire_batch b = { .first_seq = s->batch.first_seq };
-	struct timespec t;
-	struct izo_pos tip;
+	struct timespec until = { .tv_sec = until_ms / 1000,
+				  .tv_nsec = until_ms % 1000 * 1000000 };
 	int e;
 
-	/* A new epoch begins before its first record: what was read by now may be
-	 * of it, and a replica that took it would never be compared. */
-	journal_end(source_journal(s->source), &tip);
-	if (tip.epoch != s->epoch)
-		return -ENOTCONN;	/* on_resync drops this ship */
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	s->batch.last.epoch = s->epoch;
-	b.last = s->batch.last;
-	b.tip = tip.seq;
-	b.tip_clock_ns = t.tv_sec * 1000000000ULL + t.tv_nsec - s->batch.last_clock_ns;
-	e = send_windowed(s, WIRE_BATCH, &b, sizeof(b), NULL, 0);
-	if (!e)
-		e = send_contents(s);
-	if (!e)
-		e = send_records(s);
-	if (!e)
-		e = send_windowed(s, WIRE_BATCH_END, &b.last, sizeof(b.last), NULL, 0);
-	if (e)
-		return e;
-	pthread_mutex_lock(&s->lock);
-	s->stats.sent_seq = b.last.seq;
-	s->stats.last_batch_clock_ns = s->batch.last_clock_ns;
-	s->stats.batches++;
-	pthread_mutex_unlock(&s->lock);
-	return 0;
+	for (;;) {
+		_cleanup_free_ struct ask *a = NULL;
+
+		e = take_growth(s, &until, &a);
+		if (e || !a)
+			return e;
+		e = answer(s, a);
+		if (e)
+			return e;
+	}
 }
 
 /* --- the thread ------------------------------------------------------- */
@@ -343,7 +242,7 @@ static int stream_some(struct ship *s)
 	pthread_mutex_lock(&s->lock);
 	s->grown = true;	/* look again after this one */
 	pthread_mutex_unlock(&s->lock);
-	return send_batch(s);
+	return ship_send_batch(s);
 }
 
 static void *ship_thread(void *arg)
@@ -375,6 +274,7 @@ int ship_start(struct source *source, struct link *link, unsigned channel,
 	       struct ship **ret)
 {
 	struct ship *s = calloc(1, sizeof(*s));
+	pthread_condattr_t attr;
 	int e;
 
 	if (!s)
@@ -386,16 +286,24 @@ int ship_start(struct source *source, struct link *link, unsigned channel,
 	s->attach = *attach;
 	s->last = &s->first;
 	s->grown = true;
-	s->outflow.mount = source_mount(source);
-	s->outflow.ctx = s;
+	s->outflow = (struct outflow){ .mount = source_mount(source), .ctx = s,
+				       .send = ship_send_windowed };
+	s->answers = (struct outflow){ .mount = source_mount(source), .ctx = s,
+				       .send = send_answer_data };
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->cond, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->cond, &attr);
+	pthread_condattr_destroy(&attr);
 	e = s->fileset ? outflow_init(&s->outflow) : -ENOMEM;
+	if (!e)
+		e = outflow_init(&s->answers);
 	if (!e)
 		e = -pthread_create(&s->thread, NULL, ship_thread, s);
 	if (e) {
 		link_put(link);
 		outflow_done(&s->outflow);
+		outflow_done(&s->answers);
 		free(s->fileset);
 		free(s);
 		return e;
@@ -420,6 +328,7 @@ void ship_stop(struct ship *s)
 	journal_reader_free(s->reader);
 	batch_done(&s->batch);
 	outflow_done(&s->outflow);
+	outflow_done(&s->answers);
 	link_put(s->link);
 	pthread_cond_destroy(&s->cond);
 	pthread_mutex_destroy(&s->lock);

@@ -58,6 +58,8 @@ static const struct rule rules[WIRE_TYPE_MAX] = {
 	[WIRE_HOLE] = { "HOLE", EXACT(struct wire_data), BOTH, false },
 	[WIRE_DATA_END] = { "DATA_END", EXACT(struct wire_data_end), BOTH, false },
 	[WIRE_RECORDS] = { "RECORDS", 0, WIRE_PAYLOAD_MAX, 8, 0, false },
+	[WIRE_WITHHOLD] = { "WITHHOLD", IZO_RECORD_FIXED,
+			    IZO_RECORD_FIXED + IZO_NAME_MAX + 1, 8, 0, false },
 	[WIRE_BATCH_END] = { "BATCH_END", EXACT(struct izo_pos), 0, false },
 	[WIRE_ACK] = { "ACK", EXACT(struct wire_ack), 0, false },
 	[WIRE_CREDIT] = { "CREDIT", EXACT(izo_le64), WIRE_F_ANSWER, false },

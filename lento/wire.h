@@ -19,8 +19,11 @@
  *
  *   mode STREAM:
  *          <------------ BATCH {last position, tip}
- *          <------------ HOLLOW fids, DATA / HOLE / DATA_END of every inode
- *                        that is due in this batch
+ *          <------------ DATA / HOLE / DATA_END of every inode that is due in
+ *                        this batch; BATCH again when the batch has grown, then
+ *                        what is due by that, and so on
+ *          <------------ HOLLOW fids that must not be seen; WITHHOLD the names
+ *                        at which they stand
  *          <------------ RECORDS ...  BATCH_END
  *   ACK {applied, durable} -------------->        LIST and WANT may come too
  *
@@ -70,10 +73,11 @@ enum wire_type {
 	WIRE_HOLE	= 15,	/* wire_data without bytes */
 	WIRE_DATA_END	= 16,
 	WIRE_RECORDS	= 17,	/* records, sealed, back to back */
-	WIRE_BATCH_END	= 18,	/* struct izo_pos: equal to BATCH's last */
+	WIRE_BATCH_END	= 18,	/* struct izo_pos: equal to the last BATCH's */
 	WIRE_ACK	= 19,
 	WIRE_CREDIT	= 20,	/* le64 bytes consumed (flag ANSWER: of answers,
 				 * which have a window of their own) */
+	WIRE_WITHHOLD	= 21,	/* an UNLINK record, unsealed: obj, dir, name */
 	WIRE_TYPE_MAX
 };
 

@@ -51,4 +51,5 @@ for fs in ext4 xfs btrfs; do
 	one $fs reuse 1
 done
 one ext4 batch 60 --break	# the test can fail
+one ext4 batch 150 --unguarded
 echo "1..$tests"

@@ -7,7 +7,7 @@
  *
  *   each   every record is a batch, compared after each
  *   batch  batches of random sizes cut from a source that has gone on: files
- *          that are gone by then are hollow
+ *          that are gone by then are hollow, and must not be seen
  *   kill   as batch, the applier is killed at random moments
  *   fill   a fill of DST with leftovers in it while SRC goes on changing
  *   reuse  a second fill of equal trees must not send contents
@@ -29,6 +29,7 @@
 #include <time.h>
 #include <xxhash.h>
 #include "lento/apply.h"
+#include "lento/withheld.h"
 #include "lib/cleanup.h"
 #include "lib/log.h"
 #include "tests/flow/recmake.h"
@@ -49,7 +50,9 @@ static struct dirty *dirties;
 static unsigned ndirty;
 static unsigned seed;
 static bool swap_two;		/* --break: two records in the wrong order */
-static uint64_t bytes_sent, files_same, hollows;
+static bool watch;		/* look for files that must not be seen */
+static bool unguarded;		/* --unguarded: their names are not withheld */
+static uint64_t bytes_sent, files_same, hollows, withhelds;
 
 static struct asked {
 	bool want;
@@ -442,8 +445,115 @@ static void attach(unsigned changes)
 	}
 }
 
+/* --- files that must not be seen ---------------------------------------- */
+
+static struct izo_fid *gone;		/* in this batch */
+static unsigned ngone;
+
+static bool is_gone(void *ctx, const struct izo_fid *fid)
+{
+	(void)ctx;
+	for (unsigned i = 0; i < ngone; i++)
+		if (fid_eq(&gone[i], fid))
+			return true;
+	return false;
+}
+
+static int withhold(void *ctx, const struct izo_fid *fid, const struct izo_fid *dir,
+		    const char *name, unsigned len)
+{
+	struct izo_record *r = record_new(IZO_UNLINK, name, len, NULL, 0, NULL, 0);
+
+	(void)ctx;
+	r->obj = *fid;
+	r->dir = *dir;
+	need("withhold", apply_withhold(a, r, r->len));
+	withhelds++;
+	free(r);
+	return 0;
+}
+
+/* What the source does: the records up to the tip tell how their names end. */
+static void withhold_all(uint64_t from)
+{
+	struct withheld_events ev = { is_gone, withhold, NULL };
+	struct out o = { 0 };
+
+	if (!ngone || unguarded)
+		return;
+	for (uint64_t s = from; s < tip; s++) {
+		o.p = realloc(o.p, o.n + journal[s]->len);
+		memcpy(o.p + o.n, journal[s], journal[s]->len);
+		o.n += journal[s]->len;
+	}
+	need("withheld names", withheld_names(o.p, o.n, &ev));
+	free(o.p);
+}
+
+static bool tagged_gone(int fd)
+{
+	struct {
+		struct izo_fid fid;
+		char uuid8[8];
+	} tag;
+
+	return fgetxattr(fd, "trusted.intermezzo.fid", &tag, sizeof(tag)) ==
+	       sizeof(tag) && is_gone(NULL, &tag.fid);
+}
+
+static int see_dir(int fd);
+
+/* Is a file that must not be seen at this name? */
+static int see(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME), bad = 0;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return 0;
+	if (S_ISDIR(st.st_mode))
+		bad = see_dir(fd);
+	else if (S_ISREG(st.st_mode))
+		bad = tagged_gone(fd);
+	if (bad)
+		printf("# seen at %s\n", name);
+	close(fd);
+	return bad;
+}
+
+static int see_dir(int fd)
+{
+	struct dirent **list;
+	int n = scandirat(fd, ".", &list, NULL, alphasort), bad = 0;
+
+	for (int i = 0; i < n; i++) {
+		if (strcmp(list[i]->d_name, ".") && strcmp(list[i]->d_name, "..") &&
+		    strcmp(list[i]->d_name, ".intermezzo"))
+			bad |= see(fd, list[i]->d_name);
+		free(list[i]);
+	}
+	free(list);
+	return bad;
+}
+
+static void none_seen(uint64_t seq)
+{
+	int fd;
+
+	if (!ngone || !watch)
+		return;
+	fd = open(dst_path, O_RDONLY | O_DIRECTORY);
+	if (see_dir(fd)) {
+		printf("# seed %u: a file without its contents is seen at record %llu\n",
+		       seed, (unsigned long long)seq);
+		exit(1);
+	}
+	close(fd);
+}
+
 static void contents_of(uint64_t from, uint64_t to)
 {
+	ngone = 0;
 	for (unsigned i = 0; i < ndirty; i++) {
 		struct izo_fid *fid = &dirties[i].fid;
 		bool again = false;
@@ -458,6 +568,8 @@ static void contents_of(uint64_t from, uint64_t to)
 		r = send_contents(fid, 0);
 		if (r == -ESTALE || r == -ENOENT) {
 			hollows++;
+			gone = realloc(gone, (ngone + 1) * sizeof(*gone));
+			gone[ngone++] = *fid;
 			r = apply_hollow(a, fid, 1);
 		}
 		need("contents", r);
@@ -474,6 +586,8 @@ static void send_batch(uint64_t from, uint64_t to)
 
 	need("batch", apply_batch(a, &b));
 	contents_of(from, to);
+	withhold_all(from);
+	none_seen(from);
 	for (uint64_t s = from; s < to; s++) {
 		struct izo_record *r = journal[s];
 
@@ -485,6 +599,7 @@ static void send_batch(uint64_t from, uint64_t to)
 		if (rnd(4) && s + 1 < to)
 			continue;
 		need("records", apply_records(a, o.p, o.n));
+		none_seen(s + 1);
 		o.n = 0;
 	}
 	free(o.p);
@@ -883,6 +998,8 @@ int main(int argc, char **argv)
 	state_path = argv[3];
 	seed = atoi(argv[6]);
 	swap_two = argc > 7 && !strcmp(argv[7], "--break");
+	unguarded = argc > 7 && !strcmp(argv[7], "--unguarded");
+	watch = !strcmp(mode, "batch");
 	srand(seed);
 	umask(0);
 	need(src_path, rec_init(&src, src_path));
@@ -900,8 +1017,9 @@ int main(int argc, char **argv)
 		good = test_reuse();
 	else if (!strcmp(mode, "bench"))
 		good = test_bench(n);
-	printf("# %llu records, %llu hollow\n", (unsigned long long)tip,
-	       (unsigned long long)hollows);
+	printf("# %llu records, %llu hollow, %llu names withheld\n",
+	       (unsigned long long)tip, (unsigned long long)hollows,
+	       (unsigned long long)withhelds);
 	rec_done(&src);
 	return good ? 0 : 1;
 }
