@@ -14,6 +14,8 @@
 #include "lento/inflow.h"
 #include "lib/cleanup.h"
 
+#define BLOCK_BYTES	4096ULL
+
 static struct inflow **find(struct apply *a, uint64_t ask,
 			    const struct izo_fid *fid)
 {
@@ -58,6 +60,7 @@ static int start(struct apply *a, uint64_t ask, const struct izo_fid *fid,
 		 struct inflow **ret)
 {
 	struct inflow *f = calloc(1, sizeof(*f));
+	struct stat st;
 	int r;
 
 	if (!f)
@@ -69,10 +72,13 @@ static int start(struct apply *a, uint64_t ask, const struct izo_fid *fid,
 		f->staged = true;
 		f->fd = r = stage_file(&a->stage, fid);
 	}
+	if (r >= 0)
+		r = fstat(f->fd, &st) < 0 ? -errno : 0;
 	if (r < 0) {
 		free_one(a, f);
 		return r;
 	}
+	f->size = st.st_size;
 	f->next = a->inflow;
 	a->inflow = f;
 	*ret = f;
@@ -119,20 +125,56 @@ static int zero_all(int fd, uint64_t off, uint64_t len)
 
 static int hole(struct inflow *f, uint64_t off, uint64_t len)
 {
-	struct stat st;
-
-	if (fstat(f->fd, &st) < 0)
-		return -errno;
 	/* Past the end too: only a whole block becomes a hole, and blocks may be
 	 * preallocated there. */
 	if (!fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
 		       len))
 		return 0;
-	if (off >= (uint64_t)st.st_size)	/* DATA_END sets the size */
+	if (off >= f->size)	/* DATA_END sets the size */
 		return 0;
-	if (len > st.st_size - off)
-		len = st.st_size - off;
+	if (len > f->size - off)
+		len = f->size - off;
 	return errno == EOPNOTSUPP ? zero_all(f->fd, off, len) : -errno;
+}
+
+static uint64_t block_of(uint64_t off)
+{
+	return off & ~(BLOCK_BYTES - 1);
+}
+
+/* Does the file end in the middle of a block that is a hole? btrfs allocates
+ * that block when the file grows past it. */
+static bool ends_in_hole(const struct inflow *f)
+{
+	uint64_t at = block_of(f->size);
+
+	return at != f->size && lseek(f->fd, at, SEEK_DATA) != (off_t)at;
+}
+
+/* What was not sent is a hole again: from the old end's block, if that was one,
+ * else from the block after it. */
+static void free_gap(struct inflow *f, bool in_hole, uint64_t old, uint64_t end)
+{
+	uint64_t from = block_of(in_hole ? old : old + BLOCK_BYTES - 1);
+
+	if (from < end)
+		(void)!fallocate(f->fd, FALLOC_FL_PUNCH_HOLE |
+				 FALLOC_FL_KEEP_SIZE, from, end - from);
+}
+
+static int data(struct inflow *f, const char *p, uint64_t len, uint64_t off)
+{
+	uint64_t old = f->size;
+	bool in_hole = block_of(off) > old && ends_in_hole(f);
+	int r = write_all(f->fd, p, len, off);
+
+	if (r < 0)
+		return r;
+	if (off + len > f->size)
+		f->size = off + len;
+	if (in_hole)
+		free_gap(f, true, old, block_of(off));
+	return 0;
 }
 
 /* bytes NULL: a hole. */
@@ -149,24 +191,20 @@ int inflow_data(struct apply *a, const struct wire_data *d, const void *bytes)
 	if (!bytes)
 		return hole(f, d->off, d->len);
 	a->stats.bytes += d->len;
-	return write_all(f->fd, bytes, d->len, d->off);
+	return data(f, bytes, d->len, d->off);
 }
 
 static int finish(struct apply *a, struct inflow *f,
 		  const struct wire_data_end *e)
 {
-	struct stat st;
+	bool in_hole = e->size > f->size && ends_in_hole(f);
 
-	if (fstat(f->fd, &st) < 0)
+	if (f->size != e->size && ftruncate(f->fd, e->size) < 0)
 		return -errno;
-	if ((uint64_t)st.st_size != e->size && ftruncate(f->fd, e->size) < 0)
-		return -errno;
-	/* Blocks that were preallocated behind the end (xfs does) are now inside
-	 * and no hole. */
-	if ((uint64_t)st.st_size < e->size)
-		(void)!fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				 (st.st_size + 4095) & ~4095LL,
-				 e->size - st.st_size + 4095);
+	/* Blocks that were preallocated behind the end (xfs does) are now inside. */
+	if (e->size > f->size)
+		free_gap(f, in_hole, f->size, e->size + BLOCK_BYTES);
+	f->size = e->size;
 	return attrs_times(a, f->fd, &e->atime, &e->mtime);
 }
 

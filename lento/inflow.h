@@ -18,6 +18,7 @@ struct inflow {
 	struct izo_fid fid;
 	uint64_t ask;
 	int fd;
+	uint64_t size;		/* now */
 	bool staged;
 	struct lift lift;
 };

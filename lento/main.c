@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 #include "lento/capture.h"
@@ -31,8 +32,8 @@ const char *argp_program_version = "lento " VERSION;
 
 struct options {
 	const char *etc, *run;
-	const char *probe;
-	bool plain_any, disarm, debug;
+	const char *probe, *plain_netns;
+	bool disarm, debug;
 };
 
 enum { OPT_PLAIN = 256, OPT_DISARM, OPT_PROBE };
@@ -40,8 +41,9 @@ enum { OPT_PLAIN = 256, OPT_DISARM, OPT_PROBE };
 static const struct argp_option option_table[] = {
 	{ "etc", 'e', "DIR", 0, "Configuration folder (/etc/intermezzo)", 0 },
 	{ "run", 'r', "DIR", 0, "Folder of the control socket (/run/intermezzo)", 0 },
-	{ "insecure-plaintext", OPT_PLAIN, NULL, 0,
-	  "Let plaintext links leave the loopback interface; for test networks only", 0 },
+	{ "insecure-plaintext", OPT_PLAIN, "NETNS", 0,
+	  "Let plaintext links leave the loopback interface, in the test network "
+	  "namespace NETNS (of ip-netns) and nowhere else", 0 },
 	{ "disarm", OPT_DISARM, NULL, 0,
 	  "At the end, take capture out of the kernel instead of leaving it armed "
 	  "for the next start", 0 },
@@ -58,7 +60,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'e': o->etc = arg; return 0;
 	case 'r': o->run = arg; return 0;
-	case OPT_PLAIN: o->plain_any = true; return 0;
+	case OPT_PLAIN: o->plain_netns = arg; return 0;
 	case OPT_DISARM: o->disarm = true; return 0;
 	case OPT_PROBE: o->probe = arg ? arg : "/"; return 0;
 	case 'd': o->debug = true; return 0;
@@ -124,17 +126,41 @@ static int probe(const char *dir)
 	return e ? 1 : 0;
 }
 
+/* A slip of the option on a real network must not open it. */
+static int check_netns(const char *name, char *err, size_t err_size)
+{
+	struct stat own, named;
+	char path[300];
+
+	snprintf(path, sizeof(path), "/run/netns/%s", name);
+	if (strchr(name, '/') || stat(path, &named)) {
+		snprintf(err, err_size, "--insecure-plaintext: no network namespace %s",
+			 name);
+		return -ENOENT;
+	}
+	if (stat("/proc/self/ns/net", &own))
+		return -errno;
+	if (own.st_ino == named.st_ino && own.st_dev == named.st_dev)
+		return 0;
+	snprintf(err, err_size, "--insecure-plaintext: this is not the network namespace %s",
+		 name);
+	return -EPERM;
+}
+
 static int run(const struct options *o, const struct conf *conf)
 {
 	struct daemon_options d = {
-		.conf = conf, .run = o->run, .plain_any = o->plain_any,
+		.conf = conf, .run = o->run, .plain_any = o->plain_netns,
 		.capture = capture_named,
 	};
 	struct daemon *daemon = NULL;
 	struct loop *loop = NULL;
 	char err[512] = "";
-	int signals = -1, e = loop_new(&loop);
+	int signals = -1, e = o->plain_netns ?
+		check_netns(o->plain_netns, err, sizeof(err)) : 0;
 
+	if (!e)
+		e = loop_new(&loop);
 	if (!e)
 		e = watch_signals(loop, &signals);
 	if (!e)

@@ -52,6 +52,15 @@ static uint64_t align_up(uint64_t off)
 	return (off + ALIGN_BYTES - 1) & ~(ALIGN_BYTES - 1);
 }
 
+#define BUF_BLOCKS	(WIRE_DATA_MAX / ALIGN_BYTES)
+#define FIEMAP_EXTENTS	32
+_Static_assert(BUF_BLOCKS <= 64, "a bit for each block of the buffer");
+
+struct fiemap_ask {
+	struct fiemap map;
+	struct fiemap_extent extent[FIEMAP_EXTENTS];
+};
+
 static int write_out(int fd, const struct izo_range *range, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
@@ -67,6 +76,17 @@ static int write_out(int fd, const struct izo_range *range, unsigned n)
 	return 0;
 }
 
+/* btrfs enters an extent some time after its pages were written; until then
+ * SEEK_DATA may call it a hole. FIEMAP with a sync waits for that. */
+static int await_extents(const struct outflow *o, int fd)
+{
+	struct fiemap map = { .fm_length = 1, .fm_flags = FIEMAP_FLAG_SYNC };
+
+	if (o->mount->fs != FID_FS_BTRFS)
+		return 0;
+	return ioctl(fd, FS_IOC_FIEMAP, &map) ? -errno : 0;
+}
+
 static int send_hole(struct outflow *o, uint64_t ask, const struct izo_fid *fid,
 		     uint64_t off, uint64_t end)
 {
@@ -74,15 +94,6 @@ static int send_hole(struct outflow *o, uint64_t ask, const struct izo_fid *fid,
 
 	return o->send(o->ctx, WIRE_HOLE, &d, sizeof(d), NULL, 0);
 }
-
-#define BUF_BLOCKS	(WIRE_DATA_MAX / ALIGN_BYTES)
-#define FIEMAP_EXTENTS	32
-_Static_assert(BUF_BLOCKS <= 64, "a bit for each block of the buffer");
-
-struct fiemap_ask {
-	struct fiemap map;
-	struct fiemap_extent extent[FIEMAP_EXTENTS];
-};
 
 /* A bit for each of the n blocks from off on that has a written extent.
  * SEEK_DATA calls allocated but unwritten blocks data as long as somebody's
@@ -250,6 +261,8 @@ int outflow_ranges(struct outflow *o, const struct izo_fid *fid,
 	if (fd < 0)
 		return fd;
 	e = write_out(fd, range, n);
+	if (!e)
+		e = await_extents(o, fd);
 	if (e)
 		return e;
 	if (fstat(fd, &st))
@@ -290,6 +303,9 @@ int outflow_want(struct outflow *o, const struct wire_want *w)
 		return send_end(o, w->ask, &w->fid, NULL, WIRE_DATA_GONE);
 	if (fd < 0)
 		return fd;
+	e = await_extents(o, fd);
+	if (e)
+		return e;
 	if (fstat(fd, &st))
 		return -errno;
 	if (w->have_size == (uint64_t)st.st_size &&

@@ -106,7 +106,7 @@ pair_netns_done() {
 lento_start() {	# HOST [OPTION...]
 	local h=$1 run=() more=(); shift
 	if [ -n "$pair_uses_netns" ]; then
-		run=(nsenter "--net=/run/netns/izo-$h"); more=(--insecure-plaintext)
+		run=(nsenter "--net=/run/netns/izo-$h"); more=("--insecure-plaintext=izo-$h")
 	fi
 	"${run[@]}" "$pair_lento" --etc "$pair_dir/$h/etc" --run "$pair_dir/$h/run" \
 		"${more[@]}" "$@" 2>> "$pair_dir/$h/log" &

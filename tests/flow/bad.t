@@ -75,6 +75,21 @@ listen_addresses() {
 	refused_conf sysid "listen = [::]:$pair_base_port" "plaintext is refused beyond loopback"
 	refused_conf sysid "listen = 203.0.113.7:$pair_base_port" "plaintext is refused"
 	refused_conf sysid "listen = nowhere" "nowhere"
+	# not even with the option, outside of the namespace that it names
+	local ns=izo-bad-$$ option
+	ip netns add "$ns"
+	for option in "$ns" "izo-no-such" "../../proc/self/ns/net"; do
+		refused_run "--insecure-plaintext=$option" "--insecure-plaintext: .*network namespace"
+	done
+	ip netns del "$ns"
+}
+
+refused_run() {	# OPTION EXPECTED
+	local rc=0
+	timeout 20 "$pair_lento" --etc "$dir/alpha/etc" --run "$dir/run" "$1" 2> "$dir/said" || rc=$?
+	cat "$dir/said"
+	[ $rc = 1 ] || pair_fail "exit status $rc"
+	grep -qE -- "$2" "$dir/said" || pair_fail "not said: $2"
 }
 
 missing_folders() {

@@ -359,6 +359,36 @@ cut_fill() {
 	[ "$kept" = $((total / 10)) ] || pair_fail "only $kept of $((total / 10)) files were kept"
 }
 
+disks() {	# FS: one for each host's root
+	local h
+	for h in alpha beta; do
+		truncate -s 400M "$dir/$h.img"
+		"mkfs.$1" "$dir/$h.img" > /dev/null 2>&1
+		mkdir -p "$dir/$h/root"
+		mount -o loop "$dir/$h.img" "$dir/$h/root"
+	done
+}
+
+# Where a file ended in the middle of a block that is a hole, extending it makes
+# some filesystems allocate that block; the source's file had ended elsewhere.
+holes_at_old_ends() {
+	disks "$1"
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	tell "create f 0644" "write f 29271 8000 a" "write f 70000 5000 a" "truncate f 16161"
+	all_synced
+	tell "auto 0" "truncate f 4493" "write f 28672 4096 b" "close f" cycle "auto 1"
+	all_synced
+	tell "truncate f 16161"
+	all_synced
+	tell "auto 0" "truncate f 4493" "truncate f 80000" cycle "auto 1"
+	all_synced
+}
+old_ends_ext4() { holes_at_old_ends ext4; }
+old_ends_xfs() { holes_at_old_ends xfs; }
+old_ends_btrfs() { holes_at_old_ends btrfs; }
+
 scenario "fill of one of everything, then live" fill_then_live
 scenario "600 random lines, a cycle each" lines
 scenario "600 random lines, 20 a cycle" lines_in_cycles
@@ -372,5 +402,8 @@ scenario "exclusion patterns" exclusion
 scenario "a gap: compared and repaired" gap
 scenario "two filesets, both directions at once" two_ways
 scenario "the source comes back: the replica reconnects" reconnect
+scenario "holes where a file had ended, ext4" old_ends_ext4
+scenario "holes where a file had ended, xfs" old_ends_xfs
+scenario "holes where a file had ended, btrfs" old_ends_btrfs
 scenario "a fill cut by kill -9 goes on" cut_fill
 flow_done
