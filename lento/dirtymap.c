@@ -128,7 +128,9 @@ static int adopt_set(struct dirtymap *d, uint32_t slot)
 	struct dirtyset *s = &d->set[slot];
 	int r = find_live(d, slot);
 
-	/* That reader may have died while it waited for the grace period. */
+	/* That reader may have died after it had lowered the flag and before it
+	 * took the map, or while it waited for the grace period. */
+	__atomic_store_n(&d->conf->marked[slot], 1, __ATOMIC_SEQ_CST);
 	if (!r)
 		r = set_live(d, slot, s->live);
 	for (int i = 0; i < IZO_DIRTY_MAPS && !r; i++) {

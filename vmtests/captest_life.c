@@ -11,10 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include <bpf/bpf.h>
+#include "lento/capture_pins.h"
 #include "lib/cleanup.h"
 #include "vmtests/captest.h"
 
@@ -47,9 +50,28 @@ static void die_with_a_cycle(struct ct *t)
 	ok(WIFSIGNALED(status), "a reader dies with a cycle in hand (%x)", status);
 }
 
+/* What a reader leaves that is killed when it has lowered the flags and not yet
+ * taken the maps. */
+static void lower_flags(const struct ct *t)
+{
+	struct izo_conf *conf;
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), PINS_ROOT "/%s/map_izo_conf", t->spec.pin_name);
+	fd = bpf_obj_get(path);
+	conf = mmap(NULL, sizeof(*conf), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (!ok(fd >= 0 && conf != MAP_FAILED && conf->marked[0],
+		"a mark was announced"))
+		return;
+	memset(conf->marked, 0, sizeof(conf->marked));
+	munmap(conf, sizeof(*conf));
+	close(fd);
+}
+
 void test_adopt(struct ct *t)
 {
-	struct izo_fid f, g;
+	struct izo_fid f, g, h;
 	bool adopted;
 
 	if (!ok(ct_open(t, &adopted) && !adopted, "armed anew"))
@@ -71,6 +93,14 @@ void test_adopt(struct ct *t)
 	ok(ct_marked(t, &f, 0, 4096) && ct_marked(t, &g, 0, 4096), "all marks are there");
 	ct_collect(t);
 	ok(!t->recs_bytes && !t->nmarks, "and none of them again");
+	ct_close(t, true);
+	put("c", 0);
+	fid_of(&t->mount, t->root_fd, "c", &h);
+	lower_flags(t);
+	if (!ok(ct_open(t, &adopted) && adopted, "adopted again"))
+		return;
+	ct_collect(t);
+	ok(ct_marked(t, &h, 0, 4096), "a mark that nobody announces");
 	ct_close(t, false);
 	ok(ct_open(t, &adopted) && !adopted, "after close nothing is adopted");
 }
