@@ -85,6 +85,20 @@ static size_t put_tlv(unsigned char *buf, size_t at, int type, const char *path,
 	return at + sizeof(t) + n;
 }
 
+/* The kernel's record names the flags that a new file or directory inherited. */
+static unsigned inherited_flags(int fd)
+{
+	_cleanup_fd_ int real = -1;
+	char path[32];
+	int flags = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	real = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (real < 0 || ioctl(real, FS_IOC_GETFLAGS, &flags))
+		return 0;
+	return flags & (FS_SYNC_FL | FS_NODUMP_FL | FS_NOATIME_FL | FS_DIRSYNC_FL);
+}
+
 static size_t inherited(int fd, unsigned char *buf)
 {
 	char path[32];
@@ -165,7 +179,11 @@ static int do_make(struct rec_ctx *c, const struct rec_arg *a, struct place *p,
 	}
 	*ret = record_new(kinds[a->op], p->name, tmp ? 0 : strlen(p->name),
 			  NULL, 0, d, n);
-	return *ret ? fill_record(*ret, p, fd, &p->obj) : -ENOMEM;
+	if (!*ret)
+		return -ENOMEM;
+	if (a->op == REC_CREATE || a->op == REC_MKDIR || tmp)
+		(*ret)->op_flags = inherited_flags(fd);
+	return fill_record(*ret, p, fd, &p->obj);
 }
 
 static int do_remove(struct rec_ctx *c, const struct rec_arg *a,
