@@ -26,6 +26,7 @@ static void forget_batch(struct apply *a)
 static int abort_batch(struct apply *a)
 {
 	inflow_abort(a);
+	dircache_clear(a);
 	forget_batch(a);
 	return hollow_load(a);
 }
@@ -262,6 +263,13 @@ int redo_end(struct apply *a)
 	a->meta.redo_until = 0;
 	r = names_empty_limbo(a, true);
 	return r ? r : names_clean_stage(a);
+}
+
+void apply_relieve(struct apply *a)
+{
+	/* What a fill still finds a use for is sent once more instead. */
+	if (a->meta.filling && !names_empty_limbo(a, false))
+		fidmap_commit(a->map);
 }
 
 void apply_attach(struct apply *a, struct wire_attach *ret)

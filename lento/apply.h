@@ -86,6 +86,8 @@ int apply_records(struct apply *a, const void *records, size_t bytes);
 /* Sets parents' times, commits map and position. */
 int apply_batch_end(struct apply *a, const struct izo_pos *pos);
 
+/* The disk is full: gives up what was only kept to be used again. */
+void apply_relieve(struct apply *a);
 /* Makes everything applied so far durable. */
 int apply_sync(struct apply *a);
 void apply_positions(struct apply *a, struct izo_pos *ret_applied,

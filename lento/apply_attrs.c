@@ -110,7 +110,8 @@ static bool refused(struct apply *a, int r, const char *name)
 	if (r == -ENOSPC && !fstatvfs(a->root_fd, &v) &&
 	    v.f_bfree > v.f_blocks / 100)
 		r = -E2BIG;
-	if (r != -EOPNOTSUPP && r != -E2BIG && r != -EINVAL && r != -EPERM)
+	if (r != -EOPNOTSUPP && r != -E2BIG && r != -EINVAL && r != -EPERM &&
+	    r != -EACCES)
 		return false;
 	log_warn("%s: %s: attribute %s cannot be kept here: %s",
 		 a->spec.fileset, a->spec.peer, name, strerror(-r));
@@ -183,7 +184,7 @@ static int set_flags(int fd, unsigned flags, uint32_t project)
 	return 0;
 }
 
-static int do_flags(int path_fd, const struct izo_record *r)
+static int do_flags(int path_fd, unsigned flags, uint32_t project)
 {
 	_cleanup_fd_ int fd = -1;
 	struct stat st;
@@ -195,7 +196,7 @@ static int do_flags(int path_fd, const struct izo_record *r)
 		return 0;
 	fd_path(path_fd, path);
 	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	return fd < 0 ? -errno : set_flags(fd, r->op_flags, r->off);
+	return fd < 0 ? -errno : set_flags(fd, flags, project);
 }
 
 int attrs_apply(struct apply *a, const struct izo_record *r)
@@ -218,7 +219,7 @@ int attrs_apply(struct apply *a, const struct izo_record *r)
 	case IZO_ACL:
 		return do_xattr(a, fd, r);
 	case IZO_FILEATTR:
-		return do_flags(fd, r);
+		return do_flags(fd, r->op_flags, r->off);
 	}
 	return 0;
 }
@@ -323,6 +324,13 @@ static bool group_has(const void *group, size_t bytes, const char *name)
 	return false;
 }
 
+/* A security module's label is the host's own and cannot be taken away. */
+static bool is_label(const char *name)
+{
+	return !strcmp(name, "security.selinux") ||
+	       !strncmp(name, "security.SMACK64", 16);
+}
+
 static int remove_extra(struct apply *a, int fd, const void *group,
 			size_t bytes)
 {
@@ -340,7 +348,7 @@ static int remove_extra(struct apply *a, int fd, const void *group,
 		return -ENOMEM;
 	n = listxattr(path, list, LIST_MAX);
 	for (char *p = list; !r && n > 0 && p < list + n; p += strlen(p) + 1)
-		if (!group_has(group, bytes, p))
+		if (!group_has(group, bytes, p) && !is_label(p))
 			r = set_xattr(a, fd, p, NULL, 0, true);
 	return r;
 }
@@ -368,6 +376,6 @@ int attrs_group_flags(struct apply *a, int fd, const void *group, size_t bytes)
 	(void)a;
 	while ((r = group_next(group, bytes, &it)))
 		if (r->kind == IZO_FILEATTR)
-			return do_flags(fd, r);
-	return 0;
+			return do_flags(fd, r->op_flags, r->off);
+	return do_flags(fd, 0, 0);	/* what has none is not told of */
 }

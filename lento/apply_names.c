@@ -187,16 +187,30 @@ static int need(struct apply *a, const struct izo_record *r,
 	return err ? err : fidmap_get(a->map, &r->obj, ret);
 }
 
+/* Ahead, the directory went by a later record. Otherwise somebody has changed
+ * this tree: it must be compared. */
+static int lost_dir(struct apply *a, const struct izo_record *r)
+{
+	int err;
+
+	if (apply_calm(a))
+		return 0;
+	surprise(a, r, "the directory is not known here: the tree is compared");
+	a->meta.resync = 1;
+	err = meta_put(a);
+	if (!err)
+		err = fidmap_commit(a->map);
+	return err ? err : -EUCLEAN;
+}
+
 static int do_create(struct apply *a, const struct izo_record *r)
 {
 	struct fidmap_entry e;
 	char name[IZO_NAME_MAX + 1];
 	int dir = obj_dir(a, &r->dir), err;
 
-	if (dir == -ENOENT || dir == -ESTALE) {
-		surprise(a, r, "the directory is not known here");
-		return 0;
-	}
+	if (dir == -ENOENT || dir == -ESTALE)
+		return lost_dir(a, r);
 	if (dir < 0)
 		return dir;
 	record_name_str(record_name(r), r->name_len, name);
@@ -228,10 +242,8 @@ static int do_link(struct apply *a, const struct izo_record *r)
 			      &at);
 	if (err)
 		return err;
-	if (at.dir < 0) {
-		surprise(a, r, "the directory is not known here");
-		return 0;
-	}
+	if (at.dir < 0)
+		return lost_dir(a, r);
 	if (at.here == HERE_NONE && e.type != S_IFDIR &&
 	    !(e.flags & FIDMAP_STAGED) && !a->stage.limbo_used)
 		return place_link(a, &e, at.dir, at.name);

@@ -38,6 +38,8 @@ int obj_dir(struct apply *a, const struct izo_fid *peer)
 	struct dircache_dir *old = set;
 	int fd;
 
+	if (fid_none(peer))
+		return -ENOENT;
 	for (int i = 0; i < DIRCACHE_WAYS; i++) {
 		if (fid_eq(&set[i].fid, peer)) {
 			set[i].used = ++a->dirs.clock;

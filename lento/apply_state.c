@@ -230,6 +230,13 @@ static int map_one(struct apply *a, int fd, mode_t *ret_mode)
 	return r < 0 ? r : fidmap_put(a->map, &peer, &e);
 }
 
+static bool foreign(struct apply *a, int fd)
+{
+	struct izo_fid fid;
+
+	return fid_of(&a->mount, fd, "", &fid) == -EXDEV;
+}
+
 static int map_tree(struct apply *a, int at, bool top)
 {
 	_cleanup_dir_ DIR *d = NULL;
@@ -253,11 +260,26 @@ static int map_tree(struct apply *a, int at, bool top)
 		child = openat(fd, ent->d_name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 		if (child < 0)
 			return -errno;
+		if (foreign(a, child))
+			continue;
 		r = map_one(a, child, &mode);
 		if (!r && S_ISDIR(mode))
 			r = map_tree(a, child, false);
 	}
 	return r;
+}
+
+/* The root that was filled carries the FID of the source's. Another directory, say
+ * that below a filesystem which is not mounted, does not. */
+static int check_root(struct apply *a, const struct izo_fid *root, bool filled)
+{
+	struct izo_fid tag;
+
+	if (!filled || fid_none(root))
+		return 0;
+	if (stage_tag_get(&a->stage, a->root_fd, &tag) || !fid_eq(&tag, root))
+		return -ESTALE;
+	return 0;
 }
 
 static int rebuild(struct apply *a, const struct last *l)
@@ -273,11 +295,13 @@ static int rebuild(struct apply *a, const struct last *l)
 	a->meta.filling = l->filling;	/* and from its beginning */
 	a->meta.resync = l->resync;
 	a->meta.redo_until = APPLY_REDO_OPEN;
-	r = map_tree(a, a->root_fd, true);
+	a->meta.fill = 1;	/* 0 is what no fill has seen */
+	/* Limbo first: of two that claim one identity the one in the tree counts. */
+	r = map_tree(a, a->stage.limbo, false);
+	if (!r)
+		r = map_tree(a, a->root_fd, true);
 	if (!r)
 		r = map_one(a, a->root_fd, &mode);
-	if (!r)
-		r = map_tree(a, a->stage.limbo, false);
 	for (unsigned i = 0; !r && i < l->fids; i++, p += sizeof(struct izo_fid))
 		r = hollow_add(a->hollow, (const void *)p);
 	for (unsigned i = 0; !r && i < l->slots;
@@ -347,10 +371,18 @@ static int load(struct apply *a, bool *ret_save)
 	if (r)
 		return r;
 	again |= !good || (!fidmap_count(a->map) && l && l->pos.epoch);
-	if (l && again)
-		r = rebuild(a, l);
-	else
+	if (l && again) {
+		r = check_root(a, &l->root, l->pos.epoch || l->filling);
+		if (!r)
+			r = rebuild(a, l);
+	} else {
 		r = load_meta(a);
+		if (!r)
+			r = check_root(a, &a->meta.root, a->meta.pos.epoch ||
+							 a->meta.filling);
+	}
+	if (r == -ESTALE)
+		return r;
 	if (l)
 		a->durable = l->pos;
 	/* After a kill the file stays: it names what is durable. */
@@ -442,7 +474,9 @@ int apply_open(const struct apply_spec *spec, struct apply **ret, char *err,
 	r = open_all(a, spec);
 	if (r < 0) {
 		snprintf(err, err_size, "replica %s, state %s: %s", spec->root,
-			 spec->state, strerror(-r));
+			 spec->state, r == -ESTALE ? "the directory is not the one "
+			 "that the state belongs to (is its filesystem mounted?)" :
+			 strerror(-r));
 		done(a);
 		return r;
 	}
@@ -461,6 +495,21 @@ void apply_close(struct apply *a)
 	done(a);
 }
 
+/* The kernel tells of a failed write-back once and forgets what it could not
+ * write: everything since the durable position comes again. */
+static int back_to_durable(struct apply *a, int error)
+{
+	int r;
+
+	a->meta.pos = a->durable;
+	a->meta.intent = 0;
+	a->meta.redo_until = APPLY_REDO_OPEN;
+	r = meta_put(a);
+	if (!r)
+		r = fidmap_commit(a->map);
+	return r ? r : error;
+}
+
 int apply_sync(struct apply *a)
 {
 	int r = fidmap_commit(a->map);
@@ -468,7 +517,7 @@ int apply_sync(struct apply *a)
 	if (r)
 		return r;
 	if (syncfs(a->root_fd) < 0)
-		return -errno;
+		return back_to_durable(a, -errno);
 	r = fidmap_sync(a->map);
 	if (!r)
 		r = state_save(a, false);

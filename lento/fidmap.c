@@ -104,9 +104,10 @@ static int open_env(struct fidmap *m, const char *dir)
 		r = mdb_env_set_mapsize(m->env, MAP_BYTES);
 	if (!r)
 		r = mdb_env_set_maxdbs(m->env, 1 + FIDMAP_TABLES);
+	/* No MDB_WRITEMAP: a full disk would be a SIGBUS. */
 	if (!r)
-		r = mdb_env_open(m->env, dir, MDB_WRITEMAP | MDB_NOSYNC |
-				 MDB_NOLOCK | MDB_NORDAHEAD, 0600);
+		r = mdb_env_open(m->env, dir, MDB_NOSYNC | MDB_NOLOCK |
+				 MDB_NORDAHEAD, 0600);
 	return r ? mdb_errno(r) : open_tables(m);
 }
 

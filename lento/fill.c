@@ -650,7 +650,11 @@ int fill_fetch(struct apply *a, const struct izo_fid *peer)
 	f->fetch_result = 0;
 	/* What comes is as of now, ahead of the records. */
 	a->meta.redo_until = APPLY_REDO_OPEN;
-	r = ask_list(a, peer, true);
+	r = meta_put(a);
+	if (!r)
+		r = fidmap_commit(a->map);
+	if (!r)
+		r = ask_list(a, peer, true);
 	if (!r && f->dirs)
 		f->dirs->refresh = !known && !(e.flags & FIDMAP_PARTIAL) &&
 				   obj_alive(a, &e);

@@ -115,6 +115,16 @@ int index_open(int dir_fd, const struct izo_fid *root, char *const *exclude,
 	return 0;
 }
 
+int index_remove(int dir_fd)
+{
+	static const char *const file[] = { "index/data.mdb", "index/lock.mdb" };
+
+	for (int i = 0; i < 2; i++)
+		if (unlinkat(dir_fd, file[i], 0) && errno != ENOENT)
+			return -errno;
+	return 0;
+}
+
 void index_close(struct index *x)
 {
 	if (!x)
@@ -455,6 +465,9 @@ static int walk_entry(struct index *x, const struct fid_mount *m, int fd,
 		return 0;
 	e = fid_of(m, fd, d->d_name, &fid);
 	if (e == -ENOENT || e == -ESTALE)
+		return 0;
+	/* What is mounted here, and other subvolumes, are not the fileset's. */
+	if (e == -EXDEV || e == -EOPNOTSUPP || (!e && fid.subvol != dir->subvol))
 		return 0;
 	if (e)
 		return e;

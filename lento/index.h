@@ -28,11 +28,14 @@ struct index_mark {
 	uint64_t seq;		/* all journal records <= seq are in */
 	uint64_t cycle_from;	/* first record of the last whole cycle */
 	uint64_t pending_from;	/* oldest DIRTY without its DUE; 0: none */
+	uint64_t rules;		/* by which it was built: hash of the exclusions */
 };
 
 int index_open(int dir_fd, const struct izo_fid *root, char *const *exclude,
 	       size_t nexclude, struct index **ret);
 void index_close(struct index *x);
+/* Removes the index of that folder. */
+int index_remove(int dir_fd);
 
 void index_mark_get(struct index *x, struct index_mark *ret);
 int index_commit(struct index *x, const struct index_mark *mark);

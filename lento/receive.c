@@ -53,6 +53,7 @@ struct receive {
 	struct queue ordered, answers;
 	struct link *link;		/* NULL: down */
 	bool stop, link_changed;
+	bool refused;			/* a REFUSED waits in `ordered` */
 	struct receive_stats stats;
 };
 
@@ -176,16 +177,18 @@ static int pump(void *ctx)
 {
 	struct receive *r = ctx;
 	_cleanup_free_ struct item *i = NULL;
+	bool refused;
 	int e;
 
 	pthread_mutex_lock(&r->lock);
-	while (!r->stop && !r->link_changed && !r->answers.first)
+	while (!r->stop && !r->link_changed && !r->refused && !r->answers.first)
 		pthread_cond_wait(&r->cond, &r->lock);
-	if (!r->stop && !r->link_changed)
+	if (!r->stop && !r->link_changed && !r->refused)
 		i = pop(&r->answers);
+	refused = !r->stop && !r->link_changed && r->refused;
 	pthread_mutex_unlock(&r->lock);
 	if (!i)
-		return -ENOTCONN;
+		return refused ? -ECONNRESET : -ENOTCONN;
 	e = take_answer(r, i);
 	return e ? e : give_credit(r, &i->head);
 }
@@ -334,6 +337,7 @@ static int take_refused(struct receive *r, const struct item *i)
 	snprintf(text, sizeof(text), "refused by %s: %.*s", r->conf->server,
 		 (int)i->head.len, (const char *)i->payload);
 	pthread_mutex_lock(&r->lock);
+	r->refused = false;
 	news = strcmp(text, r->stats.error);
 	memcpy(r->stats.error, text, sizeof(text));
 	pthread_mutex_unlock(&r->lock);
@@ -397,6 +401,8 @@ static void give_up(struct receive *r, int error)
 	if (error == -ENOTCONN)
 		return;
 	r->apply_failed = true;
+	if (error == -ENOSPC)
+		apply_relieve(r->apply);
 	snprintf(text, sizeof(text), "cannot apply: %s", strerror(-error));
 	pthread_mutex_lock(&r->lock);
 	news = strcmp(text, r->stats.error);
@@ -599,6 +605,7 @@ static void set_link(struct receive *r, struct link *l)
 		link_put(r->link);
 	r->link = l ? link_get(l) : NULL;
 	r->link_changed = true;
+	r->refused = false;
 	drop_all(&r->ordered);
 	drop_all(&r->answers);
 	pthread_cond_broadcast(&r->cond);
@@ -629,6 +636,7 @@ int receive_frame(struct receive *r, const struct wire_header *h,
 	pthread_mutex_lock(&r->lock);
 	*q->last = i;
 	q->last = &i->next;
+	r->refused |= h->type == WIRE_REFUSED;
 	r->stats.bytes += h->len;
 	pthread_cond_signal(&r->cond);
 	pthread_mutex_unlock(&r->lock);

@@ -368,6 +368,14 @@ static int unlift(struct stage *s, int dirfd, const char *name, int flags)
 	return flags;
 }
 
+/* Something else is mounted there. */
+static bool foreign(struct stage *s, int fd)
+{
+	struct izo_fid fid;
+
+	return fid_of(s->mount, fd, "", &fid) == -EXDEV;
+}
+
 int stage_delete(struct stage *s, int dirfd, const char *name,
 		 void (*gone)(void *ctx, int fd), void *ctx)
 {
@@ -377,6 +385,8 @@ int stage_delete(struct stage *s, int dirfd, const char *name,
 
 	if (fd < 0 && errno == ENOENT)
 		return 0;
+	if (fd >= 0 && foreign(s, fd))
+		return -EBUSY;
 	if (fd >= 0) {
 		struct lift l;
 

@@ -53,7 +53,7 @@ int stage_tag_set(const struct stage *s, int fd, const struct izo_fid *peer);
 int stage_evict(struct stage *s, int dirfd, const char *name, const char *as);
 
 /* Deletes dirfd/name and all below; gone() hears of each object (O_PATH)
- * just before its name goes. */
+ * just before its name goes. -EBUSY: something is mounted there. */
 int stage_delete(struct stage *s, int dirfd, const char *name,
 		 void (*gone)(void *ctx, int fd), void *ctx);
 

@@ -23,6 +23,9 @@ const char *conf_name_wrong(const char *name)
 		return "name is longer than 63 characters";
 	if (*name == '.' || *name == '-')
 		return "name starts with a dot or a dash";
+	/* Folders of ours, which stand beside those of filesets. */
+	if (!strcmp(name, "stage") || !strcmp(name, "limbo") || !strcmp(name, "lifted"))
+		return "name is reserved";
 	if (name[strspn(name, NAME_CHARS)])
 		return "name has a character other than A-Z a-z 0-9 . _ -";
 	return NULL;

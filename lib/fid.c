@@ -53,11 +53,14 @@ _Static_assert(offsetof(struct handle, data) == sizeof(struct file_handle),
 
 int fid_mount_init(struct fid_mount *m, int fd)
 {
+	struct handle h = { .bytes = MAX_HANDLE_SZ };
 	struct statfs st;
 
 	if (fstatfs(fd, &st))
 		return -errno;
 	m->fd = fd;
+	m->id = -1;
+	name_to_handle_at(fd, "", (struct file_handle *)&h, &m->id, AT_EMPTY_PATH);
 	switch ((unsigned long)st.f_type) {
 	case EXT4_SUPER_MAGIC:
 		m->fs = FID_FS_EXT4;
@@ -113,6 +116,8 @@ int fid_of(const struct fid_mount *m, int dirfd, const char *name,
 	if (name_to_handle_at(dirfd, name, (struct file_handle *)&h, &mount_id,
 			      *name ? 0 : AT_EMPTY_PATH))
 		return -errno;
+	if (mount_id != m->id)
+		return -EXDEV;
 	switch (m->fs) {
 	case FID_FS_EXT4:
 	case FID_FS_XFS:

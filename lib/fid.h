@@ -14,6 +14,7 @@ enum fid_fs { FID_FS_NONE, FID_FS_EXT4, FID_FS_XFS, FID_FS_BTRFS, FID_FS_OTHER }
 struct fid_mount {
 	int fd;			/* an open directory on the mount; borrowed */
 	enum fid_fs fs;
+	int id;			/* of the mount */
 };
 
 /* What kind of filesystem fd lies on. FID_FS_OTHER (tmpfs...): handles are not
@@ -21,7 +22,7 @@ struct fid_mount {
 int fid_mount_init(struct fid_mount *m, int fd);
 
 /* FID of dirfd/name, symlinks not followed; name "" = dirfd itself (also an
- * O_PATH one). 0 or -errno. */
+ * O_PATH one). 0 or -errno; -EXDEV: something else is mounted there. */
 int fid_of(const struct fid_mount *m, int dirfd, const char *name,
 	   struct izo_fid *ret);
 

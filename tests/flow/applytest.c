@@ -332,7 +332,9 @@ static void put_entry(struct out *o, int fd, const struct izo_fid *fid,
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return;
 	tfd = open(path, O_RDONLY | O_NONBLOCK);
-	if (!ioctl(tfd, FS_IOC_GETFLAGS, &flags)) {
+	/* as listing.c: one that has none is not told of */
+	if (!ioctl(tfd, FS_IOC_GETFLAGS, &flags) &&
+	    flags & (FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL | FS_NOATIME_FL)) {
 		r = record_new(IZO_FILEATTR, NULL, 0, NULL, 0, NULL, 0);
 		r->obj = *fid;
 		r->op_flags = flags;

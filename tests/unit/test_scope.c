@@ -55,7 +55,7 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(w->path));
 	w->dir = open(w->path, O_RDONLY | O_DIRECTORY);
 	assert_int_equal(index_open(w->dir, &FID(1), patterns, 2, &w->index), 0);
-	w->mount = (struct fid_mount){ w->dir, FID_FS_OTHER };
+	w->mount = (struct fid_mount){ w->dir, FID_FS_OTHER, -1 };
 	w->scope = (struct scope){ w->index, &w->mount, collect, w };
 	assert_int_equal(index_add(w->index, &FID(10), &FID(1), "in", 2), 0);
 	*state = w;
