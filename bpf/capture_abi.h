@@ -13,7 +13,7 @@
 
 #include "intermezzo/record.h"
 
-#define IZO_CAPTURE_LAYOUT	1
+#define IZO_CAPTURE_LAYOUT	2
 #define IZO_CAPTURE_MAGIC	0x3154504143305a49ULL	/* "IZ0CAPT1" */
 
 #define IZO_ROOTS_MAX		8
@@ -59,7 +59,6 @@ struct izo_conf {
 	__u64 magic;		/* last of all: arming was completed */
 	__u32 layout, nprogs, armed_dev, armed_nroots;
 	__u64 seen_missed, seen_dropped, seen_lost_marks;	/* reported */
-	__u64 own[IZO_OWN_MAX];
 };
 
 /* Written by the programs. */

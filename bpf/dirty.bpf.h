@@ -187,9 +187,28 @@ int izo_folio(u64 *ctx)
 }
 
 #define IOMAP_DIO_WRITE_BIT	30	/* fs/iomap/direct-io.c, 5.x to 7.3 */
+#define IOMAP_DIO_NEED_SYNC_BIT	29
+#define IOCB_DSYNC		0x2	/* RWF_DSYNC */
 
 /* A direct write: saved at the entry, because the dio is freed inside, and
- * marked at the exit, because the new size is set inside. */
+ * marked at the exit, because the new size is set inside. One that is to be
+ * synced is marked at the entry too, for its fsync is called inside and must not
+ * come before the mark; and one that the device has written through is not
+ * synced by any call: here is its order point. */
+static __always_inline void synced_write(struct kiocb *iocb, struct iomap_dio *dio,
+					 const struct dio_range *range)
+{
+	struct izo_dirty_key key = range->key;
+	struct izo_record *r;
+
+	mark_pages(&key, range->first, range->last);
+	if (dio->flags >> IOMAP_DIO_NEED_SYNC_BIT & 1)
+		return;
+	r = plain(IZO_FSYNC, iocb->ki_filp->f_inode);
+	if (r)
+		end(r, 0);
+}
+
 SEC("fentry/iomap_dio_complete")
 int izo_dio_in(u64 *ctx)
 {
@@ -206,6 +225,8 @@ int izo_dio_in(u64 *ctx)
 	dirty_key(&range.key, i);
 	range.first = iocb->ki_pos >> 12;
 	range.last = (iocb->ki_pos + dio->size - 1) >> 12;
+	if (iocb->ki_flags & IOCB_DSYNC)
+		synced_write(iocb, dio, &range);
 	/* An entry that is still there: an exit was missed. */
 	if (bpf_map_update_elem(&izo_dio, &dk, &range, BPF_NOEXIST)) {
 		count_add(&izo_count.lost_marks, 1);

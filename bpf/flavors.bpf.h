@@ -30,6 +30,7 @@ typedef struct { int counter; } atomic_t;
 
 struct hlist_node { struct hlist_node *next; };
 struct hlist_head { struct hlist_node *first; };
+struct hlist_bl_node { struct hlist_bl_node *next, **pprev; };
 struct timespec64 { s64 tv_sec; long tv_nsec; };
 struct qstr { u32 len; const unsigned char *name; };
 
@@ -72,6 +73,7 @@ struct inode___parts {
 
 struct dentry {
 	unsigned int d_flags;
+	struct hlist_bl_node d_hash;	/* pprev NULL: unhashed */
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
@@ -83,7 +85,7 @@ struct file {
 	struct inode *f_inode;
 	unsigned int f_flags, f_mode;
 };
-struct kiocb { struct file *ki_filp; s64 ki_pos; };
+struct kiocb { struct file *ki_filp; s64 ki_pos; int ki_flags; };
 struct iattr { unsigned int ia_valid; };
 struct cred { kuid_t fsuid; };
 struct task_struct { int tgid; const struct cred *cred; char comm[16]; };

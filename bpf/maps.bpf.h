@@ -4,7 +4,7 @@
  *
  * The programs own what is in the ring and in the live dirty maps; lento owns
  * izo_own, izo_conf and every map that it has taken out of izo_dirty. What
- * must always hold: nothing is deleted from a map that a program can reach,
+ * must always hold: nothing is deleted from a map that a program writes to,
  * but for izo_dio, whose entries belong to one call.
  */
 #ifndef BPF_MAPS_H
@@ -51,11 +51,11 @@ struct {
 	__type(value, u64);
 } izo_lost SEC(".maps");
 
-/* Inodes of lento's own files. */
+/* lento's own directories and files. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, IZO_OWN_MAX);
-	__type(key, u64);
+	__type(key, struct izo_fid);
 	__type(value, u32);
 } izo_own SEC(".maps");
 

@@ -136,12 +136,15 @@ static __always_inline bool is_dir(struct inode *i)
 	return (i->i_mode & S_IFMT) == S_IFDIR;
 }
 
-/* lento's own file or directory? */
+/* lento's own file or directory? By generation too: numbers come back. */
 static __always_inline bool own(struct inode *i)
 {
-	u64 ino = i->i_ino;
+	struct izo_fid fid = {};
 
-	return izo_conf.nown && bpf_map_lookup_elem(&izo_own, &ino);
+	if (!izo_conf.nown)
+		return false;
+	fid_of(&fid, i);
+	return bpf_map_lookup_elem(&izo_own, &fid);
 }
 
 enum where { WHERE_IN, WHERE_OUT, WHERE_UNKNOWN };
@@ -201,6 +204,15 @@ static __always_inline bool outside(struct dentry *dir, u32 names)
 	return !names && climb(number(dir)) == WHERE_OUT;
 }
 
+/* A name that was removed while it was open says nothing of where the object's
+ * other name is. */
+static __always_inline bool removed(u64 dentry)
+{
+	struct dentry *d = (void *)dentry;
+
+	return !BPF_CORE_READ(d, d_hash.pprev);
+}
+
 /* The same for an object met by dentry. */
 static __always_inline bool outside_dentry(struct dentry *d)
 {
@@ -210,7 +222,7 @@ static __always_inline bool outside_dentry(struct dentry *d)
 		return false;
 	if (!is_dir(i) && i->i_nlink != 1)
 		return false;
-	return climb(number(d)) == WHERE_OUT;
+	return !removed(number(d)) && climb(number(d)) == WHERE_OUT;
 }
 
 /* The same for an inode: by its first alias; none is no certainty. */
@@ -218,14 +230,15 @@ __noinline int inode_outside(u64 inode)
 {
 	struct inode *i = (void *)inode;
 	struct hlist_node *alias = BPF_CORE_READ(i, i_dentry.first);
+	u64 dentry;
 
 	if ((BPF_CORE_READ(i, i_mode) & S_IFMT) != S_IFDIR &&
 	    BPF_CORE_READ(i, i_nlink) != 1)
 		return 0;
 	if (!alias)
 		return 0;
-	return climb((u64)alias - bpf_core_field_offset(struct dentry, d_u.d_alias))
-		== WHERE_OUT;
+	dentry = (u64)alias - bpf_core_field_offset(struct dentry, d_u.d_alias);
+	return !removed(dentry) && climb(dentry) == WHERE_OUT;
 }
 
 static __always_inline bool outside_inode(struct inode *i)

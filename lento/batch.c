@@ -134,6 +134,15 @@ static const struct izo_fid *died(const struct izo_record *r)
 	}
 }
 
+/* What left the fileset, or lost its last name in it, is back. */
+static void revive(struct batch *b, const struct izo_fid *fid, unsigned flags)
+{
+	struct batch_inode *i = (struct batch_inode *)batch_find(b, fid);
+
+	if (i)
+		i->flags &= ~flags;
+}
+
 static int note(struct batch *b, const struct izo_record *r)
 {
 	const struct izo_fid *dead = died(r);
@@ -145,6 +154,10 @@ static int note(struct batch *b, const struct izo_record *r)
 	case IZO_CREATE:
 	case IZO_TMPFILE:
 		return S_ISREG(r->attr.mode) ? flag(b, &r->obj, BATCH_CREATED) : 0;
+	case IZO_LINK:
+	case IZO_IMPORT:
+		revive(b, &r->obj, BATCH_DEAD);
+		return 0;
 	case IZO_DUE:
 		return add_due(b, r);
 	case IZO_CLOSE:
@@ -182,6 +195,8 @@ static int hold(struct batch *b, const struct izo_record *r)
 	i = dead ? (struct batch_inode *)batch_find(b, dead) : NULL;
 	if (i)
 		i->flags |= BATCH_DIES;
+	if (r->kind == IZO_LINK || r->kind == IZO_IMPORT)
+		revive(b, &r->obj, BATCH_DIES);
 	return 0;
 }
 

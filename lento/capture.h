@@ -25,6 +25,7 @@
 #include "intermezzo/record.h"
 
 #define CAPTURE_ROOTS_MAX	8
+#define CAPTURE_OWN_MAX		64
 
 /* A range of obj's contents changed (folio-aligned where the kernel says so). */
 struct capture_mark {
@@ -38,6 +39,10 @@ struct capture_cycle {
 	size_t records_bytes;
 	const struct capture_mark *marks;
 	size_t nmarks;
+	/* Places in the stream of records, of one scale of the source's own: up
+	 * to where this cycle's records go, and up to where those of changes
+	 * before its marks go. A mark may come before the record of its object. */
+	uint64_t records_pos, marks_pos;
 	bool gap;			/* something may have been lost: why */
 	const char *gap_why;
 };
@@ -54,7 +59,7 @@ struct capture_spec {
 	int root_fd;			/* O_PATH|O_DIRECTORY of it */
 	struct izo_fid roots[CAPTURE_ROOTS_MAX];	/* directory filesets */
 	unsigned nroots;		/* 0: the whole filesystem */
-	uint64_t own_ino[64];		/* lento's own directories and files */
+	struct izo_fid own[CAPTURE_OWN_MAX];	/* lento's own directories, files */
 	unsigned nown;
 	const char *pin_name;		/* folder under the pin root */
 	uint32_t ring_bytes;		/* power of two, multiple of the page */

@@ -53,12 +53,14 @@ static uint64_t now_ns(void)
 
 static void set_own(struct capture_pins *p, const struct capture_spec *spec)
 {
+	struct izo_fid old;
 	uint32_t one = 1;
 
-	for (unsigned i = 0; i < spec->nown; i++) {
-		bpf_map_update_elem(p->own_fd, &spec->own_ino[i], &one, BPF_ANY);
-		p->conf->own[i] = spec->own_ino[i];
-	}
+	while (!bpf_map_get_next_key(p->own_fd, NULL, &old))
+		if (bpf_map_delete_elem(p->own_fd, &old))
+			break;
+	for (unsigned i = 0; i < spec->nown; i++)
+		bpf_map_update_elem(p->own_fd, &spec->own[i], &one, BPF_ANY);
 	p->conf->nown = spec->nown;
 }
 
@@ -291,6 +293,8 @@ static int collect(struct capture *c, struct capture_cycle *ret)
 	c->cycle.records_bytes = c->copy.used;
 	c->cycle.marks = p->dirty.marks;
 	c->cycle.nmarks = p->dirty.nmarks;
+	c->cycle.records_pos = c->end;
+	c->cycle.marks_pos = ringread_newest(&p->ring);
 	c->out = true;
 	c->timer = c->timer_min;
 	c->last_ns = now_ns();

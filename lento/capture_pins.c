@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * capture_pins.c: see capture_pins.h. Names of files hold no dot: the BPF
- * filesystem refuses them, so map ".data.izo_conf" is file "map_izo_conf".
+ * filesystem refuses them, so map ".data.izo_conf" is file "map_izo_conf", and
+ * the folder of fileset "a.b" is "a:b".
  */
 #include <dirent.h>
 #include <errno.h>
@@ -39,11 +40,14 @@ static int reopen(const struct capture_pins *p, const char *kind, const char *na
 
 int pins_path(struct capture_pins *p, const char *pin_name)
 {
-	if (strchr(pin_name, '/') || strchr(pin_name, '.') || !*pin_name)
+	if (strchr(pin_name, '/') || !*pin_name)
 		return -EINVAL;
 	if (mkdir(PINS_ROOT, 0700) && errno != EEXIST)
 		return -errno;
 	snprintf(p->dir, sizeof(p->dir), PINS_ROOT "/%s", pin_name);
+	for (char *c = p->dir + strlen(PINS_ROOT); *c; c++)
+		if (*c == '.')		/* no name of a fileset has a colon */
+			*c = ':';
 	return 0;
 }
 

@@ -493,17 +493,24 @@ static int queue_frame(struct conn *c, const struct wire_header *h,
 	return rc;
 }
 
+void conn_wake(struct conn *c)
+{
+	hold_mutex(&c->lock);
+	pthread_cond_broadcast(&c->drained);
+}
+
 int conn_send(struct conn *c, const struct wire_header *h, const struct iovec *iov,
-	      int n)
+	      int n, const atomic_bool *cancel)
 {
 	bool here = loop_here(c->loop), kick;
 	int rc;
 
 	{
 		hold_mutex(&c->lock);
-		while (!here && !c->ended && c->queued >= CONN_QUEUE_BYTES)
+		while (!here && !c->ended && c->queued >= CONN_QUEUE_BYTES &&
+		       !(cancel && *cancel))
 			pthread_cond_wait(&c->drained, &c->lock);
-		if (c->ended)
+		if (c->ended || (cancel && *cancel))
 			return -ENOTCONN;
 		if (here && c->queued >= 2 * CONN_QUEUE_BYTES)
 			return -ENOBUFS;

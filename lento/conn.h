@@ -11,6 +11,7 @@
 #ifndef LENTO_CONN_H
 #define LENTO_CONN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -42,11 +43,13 @@ void conn_trust(struct conn *c);
  * socket is closed. */
 void conn_end(struct conn *c, const char *bye);
 
-/* As link_send(), any thread: blocks while the queue is over its limit, but in
+/* As link_send_unless(), any thread: blocks while the queue is over its limit, but in
  * the loop's thread never: there it takes up to twice the limit, then -ENOBUFS.
  * 0, -ENOTCONN, -EMSGSIZE, -ENOMEM. */
 int conn_send(struct conn *c, const struct wire_header *h,
-	      const struct iovec *iov, int n);
+	      const struct iovec *iov, int n, const atomic_bool *cancel);
+/* Those that wait in conn_send() look at their cancel once more. */
+void conn_wake(struct conn *c);
 
 /* In the loop's thread. */
 struct conn_stats { uint64_t in_bytes, out_bytes, queued_bytes, last_in_ms; };

@@ -115,13 +115,23 @@ int fileset_start(struct loop *loop, const struct conf *c,
 	return 0;
 }
 
+/* From where on a peer needs the journal: what it has durably, or, while it
+ * fills, where its stream will start. */
+static void note_peer(struct fileset *f, const char *peer, const struct ship_stats *st)
+{
+	if (st->durable.epoch && st->durable.epoch == st->start.epoch)
+		peers_set(f->peers, peer, &st->durable);
+	else if (st->start.epoch)
+		peers_set(f->peers, peer, &st->start);
+}
+
 static void free_ship(struct fileset *f, struct fileset_ship *s)
 {
 	struct ship_stats st;
 
 	ship_stats(s->ship, &st);
-	if (f->peers && st.durable.epoch)
-		peers_set(f->peers, s->peer, &st.durable);
+	if (f->peers)
+		note_peer(f, s->peer, &st);
 	ship_stop(s->ship);
 	free(s->peer);
 	free(s);
@@ -165,6 +175,7 @@ void fileset_stop(struct fileset *f, bool keep)
 		peers_save(f->peers);
 	source_stop(f->source, keep);
 	receive_stop(f->receive);
+	loop_forget_posts(f->loop, f);
 	peers_free(f->peers);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
@@ -284,11 +295,7 @@ void fileset_tick(struct fileset *f)
 		struct ship_stats st;
 
 		ship_stats(s->ship, &st);
-		/* A fill needs the journal from where its stream will start. */
-		if (st.durable.epoch && st.durable.epoch == st.start.epoch)
-			peers_set(f->peers, s->peer, &st.durable);
-		else if (st.start.epoch)
-			peers_set(f->peers, s->peer, &st.start);
+		note_peer(f, s->peer, &st);
 	}
 	e = peers_save(f->peers);
 	if (e) {

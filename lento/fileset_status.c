@@ -132,7 +132,8 @@ static enum fs_state worse(enum fs_state a, enum fs_state b)
 	return rank[a] > rank[b] ? a : b;
 }
 
-static enum fs_state server_status(struct fileset *f, struct json_object *o)
+static enum fs_state server_status(struct fileset *f, struct json_object *o,
+				   char *error, size_t size)
 {
 	struct json_object *peers = json_object_new_array();
 	enum fs_state state = FS_SYNCED;
@@ -152,11 +153,13 @@ static enum fs_state server_status(struct fileset *f, struct json_object *o)
 
 		json_object_array_add(peers,
 			peer_status(f, f->conf->replicator[i], &tip,
-				    st.pending != 0, &s));
+				    st.pending || st.counters.ring_used_bytes, &s));
 		state = worse(state, s);
 	}
 	json_object_object_add(o, "peers", peers);
-	return f->ready ? state : FS_SUSPECT;
+	if (st.no_room)
+		snprintf(error, size, "no space for the journal: changes wait in the kernel");
+	return f->ready && !st.no_room ? state : FS_SUSPECT;
 }
 
 static enum fs_state replica_status(struct fileset *f, struct json_object *o,
@@ -197,7 +200,7 @@ struct json_object *fileset_status(struct fileset *f)
 	add_str(o, "name", f->conf->name);
 	add_str(o, "role", f->role == FILESET_SERVER ? "server" : "replicator");
 	add_str(o, "path", f->conf->path);
-	state = f->role == FILESET_SERVER ? server_status(f, o) :
+	state = f->role == FILESET_SERVER ? server_status(f, o, error, sizeof(error)) :
 		replica_status(f, o, error, sizeof(error));
 	pthread_mutex_lock(&f->lock);
 	if (f->error[0]) {

@@ -77,20 +77,34 @@ void link_ctx_set(struct link *l, void *p)
 }
 
 static int send_frame(struct link *l, enum wire_type type, unsigned flags,
-		      unsigned channel, const struct iovec *iov, int n)
+		      unsigned channel, const struct iovec *iov, int n,
+		      const atomic_bool *cancel)
 {
 	struct wire_header h;
 	int rc = wire_header_init(&h, type, flags, channel, iov, n);
 
-	return rc < 0 ? rc : conn_send(l->conn, &h, iov, n);
+	return rc < 0 ? rc : conn_send(l->conn, &h, iov, n, cancel);
 }
 
 int link_send(struct link *l, enum wire_type type, unsigned flags,
 	      unsigned channel, const struct iovec *iov, int n)
 {
+	return link_send_unless(l, type, flags, channel, iov, n, NULL);
+}
+
+int link_send_unless(struct link *l, enum wire_type type, unsigned flags,
+		     unsigned channel, const struct iovec *iov, int n,
+		     const atomic_bool *cancel)
+{
 	if (!link_is_up(l))
 		return -ENOTCONN;
-	return send_frame(l, type, flags, channel, iov, n);
+	return send_frame(l, type, flags, channel, iov, n, cancel);
+}
+
+void link_wake(struct link *l)
+{
+	if (l->conn)
+		conn_wake(l->conn);
 }
 
 void link_stats(struct link *l, struct link_stats *ret)
@@ -146,7 +160,7 @@ static int hello_send(struct link *l)
 	struct iovec iov = { &m, sizeof(m) };
 
 	memcpy(m.name, l->self, sizeof(m.name));
-	return send_frame(l, WIRE_HELLO, 0, 0, &iov, 1);
+	return send_frame(l, WIRE_HELLO, 0, 0, &iov, 1, NULL);
 }
 
 static bool name_good(const char name[WIRE_NAME_MAX + 1])
@@ -265,7 +279,7 @@ static void on_frame(void *ctx, const struct wire_header *h, const void *payload
 		on_pong(l);
 	else if (h->type != WIRE_PING)
 		user_frame(l, h, payload);
-	else if (send_frame(l, WIRE_PONG, 0, 0, NULL, 0) == -ENOBUFS)
+	else if (send_frame(l, WIRE_PONG, 0, 0, NULL, 0, NULL) == -ENOBUFS)
 		link_end(l, "asks but does not read");
 	link_put(l);
 }
@@ -290,7 +304,7 @@ uint64_t link_silent_ms(struct link *l)
 
 static void ping(struct link *l)
 {
-	if (send_frame(l, WIRE_PING, 0, 0, NULL, 0) < 0)
+	if (send_frame(l, WIRE_PING, 0, 0, NULL, 0, NULL) < 0)
 		return;		/* full or at its end: both are seen elsewhere */
 	l->pings++;
 	if (!l->probe_left) {

@@ -18,6 +18,7 @@
 #ifndef LENTO_LINK_H
 #define LENTO_LINK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -88,6 +89,13 @@ void link_end(struct link *l, const char *why);
  * -ENOTCONN, for ever; -EMSGSIZE: no frame of that type is so long; -ENOMEM. */
 int link_send(struct link *l, enum wire_type type, unsigned flags,
 	      unsigned channel, const struct iovec *iov, int n);
+
+/* The same, but -ENOTCONN as soon as *cancel is true and link_wake() was called:
+ * for a thread that the loop's thread is about to join. */
+int link_send_unless(struct link *l, enum wire_type type, unsigned flags,
+		     unsigned channel, const struct iovec *iov, int n,
+		     const atomic_bool *cancel);
+void link_wake(struct link *l);
 
 /* Counted: a thread that uses link_send holds one, so that the struct lives. */
 struct link *link_get(struct link *l);

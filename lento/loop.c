@@ -246,6 +246,24 @@ int loop_post(struct loop *l, loop_fn *fn, void *ctx)
 	return 0;
 }
 
+void loop_forget_posts(struct loop *l, const void *ctx)
+{
+	struct post **at = &l->posts;
+
+	hold_mutex(&l->lock);
+	while (*at) {
+		struct post *p = *at;
+
+		if (p->ctx != ctx) {
+			at = &p->next;
+			continue;
+		}
+		*at = p->next;
+		free(p);
+	}
+	l->posts_end = at;
+}
+
 static void posts_run(struct loop *l)
 {
 	struct post *p;

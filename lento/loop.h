@@ -57,6 +57,8 @@ void loop_cancel_then(struct loop *l, struct loop_op **op, loop_fn *gone, void *
 
 /* Runs fn(ctx, 0) in the loop's thread, soon, in order; from any thread. */
 int loop_post(struct loop *l, loop_fn *fn, void *ctx);
+/* What was posted with ctx does not run: it is about to be freed. */
+void loop_forget_posts(struct loop *l, const void *ctx);
 
 /* Is this the thread of the loop (of loop_new, then of loop_run)? */
 bool loop_here(const struct loop *l);

@@ -272,6 +272,11 @@ int outflow_ranges(struct outflow *o, const struct izo_fid *fid,
 	return e ? e : send_end(o, 0, fid, &st, WIRE_DATA_OK);
 }
 
+static bool stopped(const struct outflow *o)
+{
+	return o->stop && *o->stop;
+}
+
 /* Do the first size bytes have that digest? */
 static bool same_digest(struct outflow *o, int fd, uint64_t size,
 			const unsigned char want[16])
@@ -284,13 +289,19 @@ static bool same_digest(struct outflow *o, int fd, uint64_t size,
 	if (!state)
 		return false;
 	XXH3_128bits_reset(state);
-	while (off < size && (n = pread(fd, o->buf, WIRE_DATA_MAX, off)) > 0) {
+	while (off < size && !stopped(o) &&
+	       (n = pread(fd, o->buf, WIRE_DATA_MAX, off)) > 0) {
 		XXH3_128bits_update(state, o->buf, n);
 		off += n;
 	}
 	XXH128_canonicalFromHash(&have, XXH3_128bits_digest(state));
 	XXH3_freeState(state);
 	return off == size && !memcmp(&have, want, sizeof(have));
+}
+
+int outflow_gone(struct outflow *o, const struct wire_want *w)
+{
+	return send_end(o, w->ask, &w->fid, NULL, WIRE_DATA_GONE);
 }
 
 int outflow_want(struct outflow *o, const struct wire_want *w)
@@ -300,10 +311,14 @@ int outflow_want(struct outflow *o, const struct wire_want *w)
 	int e;
 
 	if (fd == -ESTALE)
-		return send_end(o, w->ask, &w->fid, NULL, WIRE_DATA_GONE);
+		return outflow_gone(o, w);
 	if (fd < 0)
 		return fd;
-	e = await_extents(o, fd);
+	/* Pages that are dirty now were marked before, and perhaps told of: only a
+	 * clean page makes a new mark when it changes after this answer. */
+	e = write_out(fd, &(struct izo_range){ 0, IZO_TO_EOF }, 1);
+	if (!e)
+		e = await_extents(o, fd);
 	if (e)
 		return e;
 	if (fstat(fd, &st))
@@ -311,6 +326,8 @@ int outflow_want(struct outflow *o, const struct wire_want *w)
 	if (w->have_size == (uint64_t)st.st_size &&
 	    same_digest(o, fd, st.st_size, w->have_digest))
 		return send_end(o, w->ask, &w->fid, &st, WIRE_DATA_SAME);
+	if (stopped(o))
+		return -ENOTCONN;
 	e = send_range(o, w->ask, &w->fid, fd, (struct izo_range){ 0, IZO_TO_EOF },
 		       st.st_size);
 	return e ? e : send_end(o, w->ask, &w->fid, &st, WIRE_DATA_OK);

@@ -11,6 +11,7 @@
 #ifndef LENTO_OUTFLOW_H
 #define LENTO_OUTFLOW_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "lento/wire.h"
@@ -22,6 +23,7 @@ struct outflow {
 	int (*send)(void *ctx, enum wire_type type, const void *head,
 		    size_t head_len, const void *bytes, size_t len);
 	void *ctx;
+	const atomic_bool *stop;	/* -ENOTCONN once it is true; or NULL */
 	unsigned char *buf;		/* WIRE_DATA_MAX + 4096, by outflow_init */
 };
 
@@ -33,7 +35,11 @@ void outflow_done(struct outflow *o);
 int outflow_ranges(struct outflow *o, const struct izo_fid *fid,
 		   const struct izo_range *range, unsigned n);
 
-/* Answers a WANT: the whole file, or DATA_END same or gone. */
+/* Answers a WANT: the whole file, by the same discipline, or DATA_END same or
+ * gone. */
 int outflow_want(struct outflow *o, const struct wire_want *w);
+
+/* Answers a WANT of what the asker may not have: gone. */
+int outflow_gone(struct outflow *o, const struct wire_want *w);
 
 #endif

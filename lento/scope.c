@@ -93,8 +93,9 @@ static int give(struct scope *s, struct izo_record *r)
 
 /* A record of another kind about one name of r, with r's circumstances. */
 static int give_as(struct scope *s, const struct izo_record *r, enum izo_kind kind,
-		   const struct izo_fid *obj, bool is_dir, const struct izo_fid *dir,
-		   const struct izo_time *dir_mtime, const char *name, unsigned len)
+		   const struct izo_fid *obj, const struct izo_attr *attr,
+		   const struct izo_fid *dir, const struct izo_time *dir_mtime,
+		   const char *name, unsigned len)
 {
 	_cleanup_free_ struct izo_record *n =
 		record_new(kind, name, len, NULL, 0, NULL, 0);
@@ -104,15 +105,14 @@ static int give_as(struct scope *s, const struct izo_record *r, enum izo_kind ki
 	n->obj = *obj;
 	n->dir = *dir;
 	n->dir_mtime = *dir_mtime;
-	n->flags = is_dir ? IZO_F_TREE : 0;
+	n->attr = *attr;
+	n->flags = S_ISDIR(attr->mode) ? IZO_F_TREE : 0;
 	n->ring_seq = r->ring_seq;
 	n->clock_ns = r->clock_ns;
 	n->txn = r->txn;
 	n->pid = r->pid;
 	n->who = r->who;
 	memcpy(n->comm, r->comm, sizeof(n->comm));
-	if (fid_eq(obj, &r->obj))
-		n->attr = r->attr;
 	return give(s, n);
 }
 
@@ -122,7 +122,7 @@ static int take_link(struct scope *s, struct izo_record *r)
 		return 0;
 	if (index_known(s->index, &r->obj) && index_inside(s->index, &r->obj))
 		return give(s, r);
-	return give_as(s, r, IZO_IMPORT, &r->obj, false, &r->dir, &r->dir_mtime,
+	return give_as(s, r, IZO_IMPORT, &r->obj, &r->attr, &r->dir, &r->dir_mtime,
 		       record_name(r), r->name_len);
 }
 
@@ -171,7 +171,7 @@ static int rename_out(struct scope *s, const struct izo_record *r)
 {
 	if (!index_has_name(s->index, &r->obj, &r->dir, record_name(r), r->name_len))
 		return 0;
-	return give_as(s, r, IZO_EXPEL, &r->obj, S_ISDIR(r->attr.mode), &r->dir,
+	return give_as(s, r, IZO_EXPEL, &r->obj, &r->attr, &r->dir,
 		       &r->dir_mtime, record_name(r), r->name_len);
 }
 
@@ -181,32 +181,36 @@ static int rename_in(struct scope *s, const struct izo_record *r)
 
 	if (e)
 		return e;
-	return give_as(s, r, IZO_IMPORT, &r->obj, S_ISDIR(r->attr.mode), &r->dir2,
+	return give_as(s, r, IZO_IMPORT, &r->obj, &r->attr, &r->dir2,
 		       &r->dir2_mtime, record_name2(r), r->name2_len);
 }
 
-static bool fid_is_dir(struct scope *s, const struct izo_fid *fid)
+/* Attributes of an object now; of one that is gone: not known to be the last
+ * of its names. */
+static struct izo_attr attr_now(struct scope *s, const struct izo_fid *fid)
 {
 	_cleanup_fd_ int fd = fid_open(s->mount, fid, O_PATH);
-	struct stat st;
+	struct izo_attr attr = { .nlink = 2 };
 
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+	if (fd >= 0)
+		fid_attr(fd, &attr);
+	return attr;
 }
 
 /* EXCHANGE across the border: each side leaves or comes in. */
 static int exchange_across(struct scope *s, const struct izo_record *r, bool in,
 			   bool in2)
 {
-	bool victim_dir = fid_is_dir(s, &r->victim);
+	struct izo_attr attr = attr_now(s, &r->victim);
 	int e;
 
 	if (in && !in2) {
 		e = rename_out(s, r);
-		return e ? e : give_as(s, r, IZO_IMPORT, &r->victim, victim_dir,
+		return e ? e : give_as(s, r, IZO_IMPORT, &r->victim, &attr,
 				       &r->dir, &r->dir_mtime, record_name(r),
 				       r->name_len);
 	}
-	e = give_as(s, r, IZO_EXPEL, &r->victim, victim_dir, &r->dir2,
+	e = give_as(s, r, IZO_EXPEL, &r->victim, &attr, &r->dir2,
 		    &r->dir2_mtime, record_name2(r), r->name2_len);
 	return e ? e : rename_in(s, r);
 }

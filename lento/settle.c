@@ -55,7 +55,7 @@ void settle_free(struct settle *s)
 }
 
 int settle_mark(struct settle *s, const struct izo_fid *fid, struct izo_range range,
-		uint64_t now_ms)
+		uint64_t now_ms, uint64_t records_pos)
 {
 	struct settle_inode **p = slot(s, fid), *i = *p;
 
@@ -69,6 +69,8 @@ int settle_mark(struct settle *s, const struct izo_fid *fid, struct izo_range ra
 		s->n++;
 	}
 	i->fresh = true;
+	if (records_pos > i->records_pos)
+		i->records_pos = records_pos;
 	ranges_add(i->range, &i->nrange, SETTLE_RANGES, range);
 	return 0;
 }
@@ -120,20 +122,20 @@ int settle_cycle(struct settle *s, uint64_t now_ms,
 
 		while (*p) {
 			struct settle_inode *i = *p;
-			int e = 0;
+			int e = is_due(s, i, now_ms) ? due_fn(ctx, i) : 1;
 
-			if (is_due(s, i, now_ms)) {
-				e = due_fn(ctx, i);
-				if (!e)
-					take(s, p);
-			} else {
-				if (i->fresh)
-					e = fresh_fn(ctx, i);
-				i->fresh = false;
-				p = &i->next;
+			if (!e) {
+				take(s, p);
+				continue;
 			}
+			if (is_due(s, i, now_ms))
+				i->first_ms = now_ms;
+			if (e > 0)
+				e = i->fresh ? fresh_fn(ctx, i) : 0;
 			if (e)
 				return e;
+			i->fresh = false;
+			p = &i->next;
 		}
 	}
 	return 0;

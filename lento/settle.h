@@ -30,6 +30,7 @@ struct settle_inode {
 				 * in the journal */
 	bool due_now;
 	uint64_t first_ms;	/* oldest mark since it was last due */
+	uint64_t records_pos;	/* records of changes before its marks end here */
 	uint64_t dirty_seq;	/* journal sequence of the oldest DIRTY, 0: none */
 	struct settle_inode *next;
 };
@@ -37,8 +38,9 @@ struct settle_inode {
 struct settle *settle_new(uint32_t settle_ms);
 void settle_free(struct settle *s);
 
+/* records_pos: see capture_cycle.marks_pos; 0 where the object is known. */
 int settle_mark(struct settle *s, const struct izo_fid *fid, struct izo_range range,
-		uint64_t now_ms);
+		uint64_t now_ms, uint64_t records_pos);
 /* fid's contents must be as new as now; whole: all inodes'. A clean inode stays
  * clean. */
 void settle_point(struct settle *s, const struct izo_fid *fid);
@@ -46,9 +48,9 @@ void settle_point_all(struct settle *s);
 /* The object is gone. */
 void settle_forget(struct settle *s, const struct izo_fid *fid);
 
-/* Calls fn for each inode that is due (taken out, freed after the call), and
- * fresh_fn for each other one that was marked since the last call. fresh_fn may
- * set dirty_seq. Errors of fn end it. */
+/* Calls due_fn for each inode that is due (taken out, freed after the call; 1: it
+ * has to wait on, as if it were not due), and fresh_fn for each other one that
+ * was marked since the last call. fresh_fn may set dirty_seq. Errors end it. */
 int settle_cycle(struct settle *s, uint64_t now_ms,
 		 int (*due_fn)(void *ctx, const struct settle_inode *i),
 		 int (*fresh_fn)(void *ctx, struct settle_inode *i), void *ctx);

@@ -22,7 +22,8 @@ static int send_frame(struct ship *s, enum wire_type type, unsigned flags,
 		{ (void *)head, head_len }, { (void *)bytes, len },
 	};
 
-	return link_send(s->link, type, flags, s->channel, iov, len ? 2 : 1);
+	return link_send_unless(s->link, type, flags, s->channel, iov, len ? 2 : 1,
+				&s->stop);
 }
 
 /* --- asks ------------------------------------------------------------- */
@@ -101,9 +102,13 @@ static int answer(struct ship *s, const struct ask *a)
 
 	switch (a->type) {
 	case WIRE_LIST:
-		return listing_answer(&l, &a->list);
+		return index_inside_ro(l.index, &a->list.fid) ?
+			listing_answer(&l, &a->list) :
+			send_entries(s, a->list.ask, NULL, 0, true);
 	case WIRE_WANT:
-		return outflow_want(&s->answers, &a->want);
+		return index_inside_ro(l.index, &a->want.fid) ?
+			outflow_want(&s->answers, &a->want) :
+			outflow_gone(&s->answers, &a->want);
 	case WIRE_STREAM:
 		return s->reader ? -EBADMSG : begin_stream(s, &a->stream.pos);
 	default:
@@ -290,6 +295,7 @@ int ship_start(struct source *source, struct link *link, unsigned channel,
 				       .send = ship_send_windowed };
 	s->answers = (struct outflow){ .mount = source_mount(source), .ctx = s,
 				       .send = send_answer_data };
+	s->outflow.stop = s->answers.stop = &s->stop;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -322,6 +328,8 @@ void ship_stop(struct ship *s)
 	s->stop = true;
 	pthread_cond_broadcast(&s->cond);
 	pthread_mutex_unlock(&s->lock);
+	/* The loop empties the connection's queue, and it is the loop that waits. */
+	link_wake(s->link);
 	pthread_join(s->thread, NULL);
 	while ((a = next_ask(s)))
 		free(a);

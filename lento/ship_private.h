@@ -40,7 +40,8 @@ struct ship {
 	pthread_cond_t cond;
 	struct ask *first, **last;
 	unsigned nasks;
-	bool stop, grown;
+	atomic_bool stop;
+	bool grown;
 	uint64_t under_way;		/* bytes of the window in use */
 	uint64_t answers_under_way;	/* the same of the answers' own window */
 	struct ship_stats stats;

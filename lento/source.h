@@ -50,6 +50,7 @@ void source_trim(struct source *s, uint64_t seq);
 
 struct source_stats {
 	bool ready, walked;
+	bool no_room;			/* the journal's disk is full */
 	char capture[16], why[256];		/* why: last error or gap */
 	uint64_t gaps, pending, walk_objects, walk_ms;
 	uint64_t kept_kind[IZO_KIND_MAX];	/* journal records per kind */

@@ -34,10 +34,49 @@ static int list_add(struct fid_list *l, const struct izo_fid *fid)
 	return 0;
 }
 
+static void list_remove(struct fid_list *l, const struct izo_fid *fid)
+{
+	for (size_t i = l->n; i-- > 0;)
+		if (fid_eq(&l->fid[i], fid))
+			l->fid[i] = l->fid[--l->n];
+}
+
+/* The journal's disk is full: the ring takes what comes until there is room. */
+bool source_wait_room(struct source *s, int error)
+{
+	struct timespec pause = { .tv_nsec = 200000000 };
+	bool told;
+
+	if (error != -ENOSPC || s->stop)
+		return false;
+	pthread_mutex_lock(&s->lock);
+	told = s->stats.no_room;
+	s->stats.no_room = true;
+	pthread_mutex_unlock(&s->lock);
+	if (!told)
+		log_err("fileset %s: no space for the journal: waiting for room",
+			s->conf->name);
+	nanosleep(&pause, NULL);
+	return !s->stop;
+}
+
+static void have_room(struct source *s)
+{
+	pthread_mutex_lock(&s->lock);
+	if (s->stats.no_room)
+		log_info("fileset %s: there is room for the journal again",
+			 s->conf->name);
+	s->stats.no_room = false;
+	pthread_mutex_unlock(&s->lock);
+}
+
 static int append(struct source *s, struct izo_record *r)
 {
-	int e = journal_append(s->journal, r);
+	int e;
 
+	do
+		e = journal_append(s->journal, r);
+	while (source_wait_room(s, e));
 	if (e)
 		return e;
 	s->appended++;
@@ -86,6 +125,7 @@ static int note_contents(struct source *s, const struct izo_record *r)
 		s->point_all = true;
 		return 0;
 	case IZO_IMPORT:
+		list_remove(&s->dead, &r->obj);
 		/* Its pages may be dirty already, and then make no marks. */
 		if (r->flags & IZO_F_TREE)
 			return syncfs(s->root_fd) ? -errno : 0;
@@ -103,7 +143,7 @@ static int note_contents(struct source *s, const struct izo_record *r)
 		return 0;
 	}
 	if (!e && range.end > range.off)
-		e = settle_mark(s->settle, &r->obj, range, now_ms());
+		e = settle_mark(s->settle, &r->obj, range, now_ms(), 0);
 	return e ? e : list_add(&s->points, &r->obj);
 }
 
@@ -141,6 +181,8 @@ static int emit_due(void *ctx, const struct settle_inode *i)
 	_cleanup_free_ struct izo_record *r = NULL;
 
 	if (!index_inside(s->index, &i->fid)) {
+		if (i->records_pos > s->records_pos)
+			return 1;	/* its CREATE may be still to come */
 		*outside_slot(s, &i->fid) = i->fid;
 		return 0;
 	}
@@ -216,7 +258,7 @@ static bool may_be_inside(struct source *s, const struct izo_fid *fid)
 		return true;
 	if (fid_eq(outside, fid))
 		return false;
-	if (!source_own_file(s, fid->ino))
+	if (!source_own_file(s, fid))
 		return true;
 	*outside = *fid;
 	return false;
@@ -231,7 +273,8 @@ static int take_marks(struct source *s, const struct capture_cycle *c)
 		int e = 0;
 
 		if (may_be_inside(s, &m->obj))
-			e = settle_mark(s->settle, &m->obj, m->range, now);
+			e = settle_mark(s->settle, &m->obj, m->range, now,
+					s->marks_pos);
 		if (e)
 			return e;
 	}
@@ -274,10 +317,14 @@ static int end_cycle(struct source *s)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	r->clock_ns = t.tv_sec * 1000000000ULL + t.tv_nsec;
 	e = append(s, r);
-	if (!e)
-		e = journal_commit(s->journal);
 	if (e)
 		return e;
+	do
+		e = journal_commit(s->journal);
+	while (source_wait_room(s, e));
+	if (e)
+		return e;
+	have_room(s);
 	journal_end(s->journal, &end);
 	s->mark.cycle_from = s->cycle_first;
 	s->cycle_first = end.seq + 1;
@@ -295,7 +342,13 @@ static int end_cycle(struct source *s)
 
 int source_cycle(struct source *s, const struct capture_cycle *c)
 {
-	int e = take_records(s, c);
+	int e;
+
+	if (c->marks_pos)		/* else only time has passed */
+		s->marks_pos = c->marks_pos;
+	if (c->records_pos)
+		s->records_pos = c->records_pos;
+	e = take_records(s, c);
 
 	if (!e)
 		e = take_marks(s, c);

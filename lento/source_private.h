@@ -38,6 +38,7 @@ struct source {
 	struct scope scope;
 	struct fid_list points, dead;	/* of the cycle */
 	bool point_all;
+	uint64_t records_pos, marks_pos;	/* of the cycle */
 	uint64_t appended;		/* records of this cycle so far */
 	uint64_t cycle_first;		/* its first journal sequence */
 	/* Ring sequences of the journal's last cycle: after a restart the ring
@@ -71,10 +72,13 @@ static inline uint64_t now_ms(void)
  * makes contents due. */
 int source_cycle(struct source *s, const struct capture_cycle *c);
 int source_emit(void *ctx, struct izo_record *r);	/* scope's emit */
+/* After an error of the journal: true when it was full and is to be tried again. */
+bool source_wait_room(struct source *s, int error);
 
 /* source_start.c */
-bool source_own_file(struct source *s, uint64_t ino);	/* in our state folder */
+bool source_own_file(struct source *s, const struct izo_fid *fid);	/* in our state folder */
 int source_bring_up(struct source *s, char *err, size_t size);
 int source_build_index(struct source *s);
+int source_void_index(struct source *s);	/* the next start builds it anew */
 
 #endif

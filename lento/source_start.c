@@ -13,9 +13,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <xxhash.h>
 #include "lib/cleanup.h"
 #include "lib/codec.h"
 #include "lib/log.h"
+
+/* The rules by which the index was built. */
+static uint64_t rules_of(const struct source *s)
+{
+	XXH3_state_t *x = XXH3_createState();
+	uint64_t h = 0;
+
+	if (!x)
+		return 0;
+	XXH3_64bits_reset(x);
+	for (size_t i = 0; i < s->conf->nexclude; i++)
+		XXH3_64bits_update(x, s->conf->exclude[i],
+				   strlen(s->conf->exclude[i]) + 1);
+	h = XXH3_64bits_digest(x);
+	XXH3_freeState(x);
+	return h;
+}
 
 /* One pass over the names of the tree; positions of before are void. */
 int source_build_index(struct source *s)
@@ -30,7 +48,9 @@ int source_build_index(struct source *s)
 		return -ENOMEM;
 	journal_end(s->journal, &end);
 	if (end.seq) {
-		e = journal_new_epoch(s->journal);
+		do
+			e = journal_new_epoch(s->journal);
+		while (source_wait_room(s, e));
 		if (e)
 			return e;
 		journal_end(s->journal, &end);
@@ -40,7 +60,8 @@ int source_build_index(struct source *s)
 		e = index_walk(s->index, &s->mount, &s->root, &n);
 	if (e)
 		return e;
-	s->mark = (struct index_mark){ .epoch = end.epoch, .seq = end.seq };
+	s->mark = (struct index_mark){ .epoch = end.epoch, .seq = end.seq,
+				       .rules = rules_of(s) };
 	s->cycle_first = end.seq + 1;
 	s->appended = 0;
 	s->nagain = 0;
@@ -53,6 +74,12 @@ int source_build_index(struct source *s)
 	log_info("fileset %s: indexed %llu objects in %llu ms", s->conf->name,
 		 (unsigned long long)n, (unsigned long long)(now_ms() - t0));
 	return e;
+}
+
+int source_void_index(struct source *s)
+{
+	s->mark.epoch = 0;
+	return index_commit(s->index, &s->mark);
 }
 
 static int note_again(struct source *s, uint64_t ring_seq)
@@ -87,8 +114,19 @@ static int replay_record(struct source *s, const struct izo_record *r)
 	if (r->kind == IZO_DUE || (r->kind == IZO_UNLINK && !r->attr.nlink))
 		settle_forget(s->settle, &r->obj);
 	for (unsigned i = 0; !e && r->kind == IZO_DIRTY && i < record_nranges(r); i++)
-		e = settle_mark(s->settle, &r->obj, record_range(r, i), now_ms());
+		e = settle_mark(s->settle, &r->obj, record_range(r, i), now_ms(),
+				0);
 	return e;
+}
+
+/* A ring record may become two in the journal. When its cycle was cut, the last
+ * one is taken once more: what was done of it is then found done. */
+static void forget_last_again(struct source *s)
+{
+	uint64_t last = s->nagain ? s->again[s->nagain - 1] : 0;
+
+	while (s->nagain && s->again[s->nagain - 1] == last)
+		s->nagain--;
 }
 
 /* Brings index and pending contents up to the journal's end. */
@@ -115,64 +153,69 @@ static int replay_journal(struct source *s)
 			break;
 	}
 	journal_reader_free(reader);
+	if (s->appended)
+		forget_last_again(s);
 	return e ? e : index_commit(s->index, &s->mark);
 }
 
 static int bring_up_index(struct source *s, bool adopted)
 {
+	bool other_rules;
 	struct izo_pos end;
 
 	journal_end(s->journal, &end);
 	index_mark_get(s->index, &s->mark);
+	other_rules = s->mark.epoch && s->mark.rules != rules_of(s);
 	if (adopted && s->mark.epoch == end.epoch && s->mark.seq <= end.seq &&
-	    s->mark.epoch)
+	    s->mark.epoch && !other_rules)
 		return replay_journal(s);
-	if (s->mark.epoch)
+	if (other_rules)
+		log_info("fileset %s: what is excluded has changed: the tree is compared",
+			 s->conf->name);
+	else if (s->mark.epoch)
 		log_warn("fileset %s: capture was not continuous since position %llu: the tree is compared",
 			 s->conf->name, (unsigned long long)s->mark.seq);
 	return source_build_index(s);
 }
 
-/* The inodes of our own folders and files: BPF leaves them out. */
-static void own_inodes(int dir_fd, struct capture_spec *spec, int depth)
+/* Our own folders and files, as far as they lie on the fileset's filesystem: BPF
+ * leaves them out. What is made later is left out by its name. */
+static void own_objects(struct source *s, int dir_fd, struct capture_spec *spec,
+			int depth)
 {
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY);
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_dir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *ent;
-	struct stat st;
 
 	if (!d) {
-		if (fd >= 0)
-			close(fd);
+		cleanup_fd(&fd);
 		return;
 	}
-	if (fstat(fd, &st) == 0 && spec->nown < 64)
-		spec->own_ino[spec->nown++] = st.st_ino;
-	while ((ent = readdir(d)) && spec->nown < 64) {
-		if (ent->d_name[0] == '.' &&
-		    (!ent->d_name[1] || !strcmp(ent->d_name, "..")))
-			continue;
-		if (fstatat(fd, ent->d_name, &st, AT_SYMLINK_NOFOLLOW))
-			continue;
-		if (S_ISDIR(st.st_mode) && depth) {
-			_cleanup_fd_ int sub = openat(fd, ent->d_name,
-						      O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	if (spec->nown < CAPTURE_OWN_MAX &&
+	    !fid_of(&s->mount, fd, "", &spec->own[spec->nown]))
+		spec->nown++;
+	while ((ent = readdir(d)) && spec->nown < CAPTURE_OWN_MAX) {
+		_cleanup_fd_ int sub = -1;
 
-			if (sub >= 0)
-				own_inodes(sub, spec, depth - 1);
-		} else if (S_ISREG(st.st_mode)) {
-			spec->own_ino[spec->nown++] = st.st_ino;
-		}
+		if (!strcmp(ent->d_name, ".") || !strcmp(ent->d_name, ".."))
+			continue;
+		sub = openat(fd, ent->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+			     O_CLOEXEC);
+		if (sub >= 0 && depth)
+			own_objects(s, sub, spec, depth - 1);
+		else if (sub < 0 && !fid_of(&s->mount, fd, ent->d_name,
+					    &spec->own[spec->nown]))
+			spec->nown++;
 	}
 }
 
-bool source_own_file(struct source *s, uint64_t ino)
+bool source_own_file(struct source *s, const struct izo_fid *fid)
 {
 	struct capture_spec spec = { .nown = 0 };
 
-	own_inodes(s->state_fd, &spec, 2);
+	own_objects(s, s->state_fd, &spec, 2);
 	for (unsigned i = 0; i < spec.nown; i++)
-		if (spec.own_ino[i] == ino)
+		if (fid_eq(&spec.own[i], fid))
 			return true;
 	return false;
 }
@@ -204,8 +247,25 @@ static int open_capture(struct source *s, bool *ret_adopted, char *err, size_t s
 		spec.roots[0] = s->root;
 		spec.nroots = 1;
 	}
-	own_inodes(s->state_fd, &spec, 2);
+	own_objects(s, s->state_fd, &spec, 2);
 	return s->ops->open(&spec, &s->capture, ret_adopted, err, size);
+}
+
+/* Its commits are not synced: where capture had a hole it may be of before a power
+ * cut, and is not looked into. */
+static int open_index(struct source *s, bool *adopted)
+{
+	int e = -EUCLEAN;
+
+	if (*adopted)
+		e = index_open(s->state_fd, &s->root, s->conf->exclude,
+			       s->conf->nexclude, &s->index);
+	if (!e)
+		return 0;
+	*adopted = false;
+	e = index_remove(s->state_fd);
+	return e ? e : index_open(s->state_fd, &s->root, s->conf->exclude,
+				  s->conf->nexclude, &s->index);
 }
 
 int source_bring_up(struct source *s, char *err, size_t size)
@@ -221,11 +281,12 @@ int source_bring_up(struct source *s, char *err, size_t size)
 	if (dir < 0)
 		return -errno;
 	e = journal_open(dir, s->conf->uuid, &options, &s->journal, err, size);
-	if (!e)
-		e = index_open(s->state_fd, &s->root, s->conf->exclude,
-			       s->conf->nexclude, &s->index);
+	if (!e && mkdirat(s->state_fd, "index", 0700) && errno != EEXIST)
+		e = -errno;
 	if (!e)
 		e = open_capture(s, &adopted, err, size);
+	if (!e)
+		e = open_index(s, &adopted);
 	if (e)
 		return e;
 	if (err[0]) {		/* the journal's torn tail was cut */

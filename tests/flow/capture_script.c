@@ -384,6 +384,8 @@ static int hand_out(struct capture *c, struct capture_cycle *ret)
 		.records = c->buf, .records_bytes = c->only_marks ? 0 : c->bytes,
 		.marks = c->marks, .nmarks = c->nmarks,
 		.gap = c->gap, .gap_why = "the script says so",
+		.records_pos = c->only_marks ? 0 : c->ring_seq + 1,
+		.marks_pos = c->ring_seq + 1,
 	};
 	c->out = true;
 	return 1;

@@ -100,7 +100,7 @@ static void a_point_makes_due_at_once(void **state)
 	(void)state;
 	settle_point(s, &X);		/* clean stays clean */
 	assert_int_equal(cycle(s, 0).due, 0);
-	settle_mark(s, &X, page, 1000);
+	settle_mark(s, &X, page, 1000, 0);
 	settle_point(s, &X);
 	seen = cycle(s, 1000);
 	assert_int_equal(seen.due, 1);
@@ -116,14 +116,14 @@ static void time_makes_due(void **state)
 	struct seen seen;
 
 	(void)state;
-	settle_mark(s, &X, page, 1000);
+	settle_mark(s, &X, page, 1000, 0);
 	seen = cycle(s, 1000);
 	assert_int_equal(seen.due, 0);
 	assert_int_equal(seen.fresh, 1);
 	assert_int_equal(settle_oldest(s), 7);
 	assert_int_equal(settle_wait_ms(s, 1040), 60);
 	assert_int_equal(cycle(s, 1050).fresh, 0);
-	settle_mark(s, &X, (struct izo_range){ 0, 4096 }, 1060);
+	settle_mark(s, &X, (struct izo_range){ 0, 4096 }, 1060, 0);
 	seen = cycle(s, 1100);
 	assert_int_equal(seen.due, 1);
 	assert_int_equal(seen.range.off, 0);
@@ -138,8 +138,8 @@ static void the_dead_are_forgotten_and_all_can_be_due(void **state)
 	struct izo_fid y = { .ino = 13, .gen = 1 };
 
 	(void)state;
-	settle_mark(s, &X, page, 0);
-	settle_mark(s, &y, page, 0);
+	settle_mark(s, &X, page, 0, 0);
+	settle_mark(s, &y, page, 0, 0);
 	settle_forget(s, &X);
 	settle_point_all(s);
 	assert_int_equal(cycle(s, 0).due, 1);
