@@ -32,6 +32,14 @@ static struct dircache_dir *dircache_set(struct apply *a,
 	return &a->dirs.dir[fid_hash(peer) % DIRCACHE_SETS * DIRCACHE_WAYS];
 }
 
+/* Removed while we have it open, by somebody else. */
+static bool is_dead(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && !st.st_nlink;
+}
+
 int obj_dir(struct apply *a, const struct izo_fid *peer)
 {
 	struct dircache_dir *set = dircache_set(a, peer);
@@ -43,7 +51,7 @@ int obj_dir(struct apply *a, const struct izo_fid *peer)
 	for (int i = 0; i < DIRCACHE_WAYS; i++) {
 		if (fid_eq(&set[i].fid, peer)) {
 			set[i].used = ++a->dirs.clock;
-			return set[i].fd;
+			return is_dead(set[i].fd) ? -ESTALE : set[i].fd;
 		}
 		if (set[i].used < old->used)
 			old = &set[i];

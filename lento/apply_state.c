@@ -372,9 +372,7 @@ static int load(struct apply *a, bool *ret_save)
 		return r;
 	again |= !good || (!fidmap_count(a->map) && l && l->pos.epoch);
 	if (l && again) {
-		r = check_root(a, &l->root, l->pos.epoch || l->filling);
-		if (!r)
-			r = rebuild(a, l);
+		r = rebuild(a, l);
 	} else {
 		r = load_meta(a);
 		if (!r)
@@ -399,6 +397,17 @@ static int load(struct apply *a, bool *ret_save)
 
 /* --- open, close, sync ------------------------------------------------ */
 
+/* Before anything is made in it. */
+static int check_last_root(struct apply *a)
+{
+	_cleanup_free_ struct last *l = last_read(a);
+
+	if (!l || memcmp(l->uuid, a->spec.uuid, sizeof(l->uuid)))
+		return 0;
+	memcpy(a->stage.uuid8, l->uuid, sizeof(a->stage.uuid8));
+	return check_root(a, &l->root, l->pos.epoch || l->filling);
+}
+
 static int open_dirs(struct apply *a)
 {
 	int r;
@@ -412,6 +421,8 @@ static int open_dirs(struct apply *a)
 	r = fid_mount_init(&a->mount, a->root_fd);
 	if (!r)
 		r = fid_of(&a->mount, a->root_fd, "", &a->root_local);
+	if (!r)
+		r = check_last_root(a);
 	if (!r)
 		r = stage_open(&a->stage, a->root_fd, &a->mount, a->spec.uuid);
 	return r ? r : lift_mend(&a->stage);

@@ -1,0 +1,216 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# heal.t: whole lentos with a scripted source where something beside them goes
+# wrong or changes: power cuts, disks that are not mounted, things mounted in the
+# tree, local changes on a replica, other exclusions. Each heals by itself or is
+# refused by name. IZO_SEED, IZO_ONLY as in pair.t. Root.
+set -u
+here=$(dirname "$0")
+# shellcheck source=tests/flow/flow.sh
+. "$here/flow.sh"
+
+disk() {	# HOST: its root is a filesystem of its own, mounted
+	truncate -s 300M "$dir/$1.img"
+	mkfs.ext4 -qF "$dir/$1.img"
+	mkdir -p "$dir/$1/root"
+	mount -o loop "$dir/$1.img" "$dir/$1/root"
+}
+
+state_of() {	# HOST FOLDER: where the fileset's state lies on it
+	sed -i "/^path@$1/a state@$1 = $2" "$dir"/*/etc/fsetdb
+}
+
+# Started after a power cut: another boot, and what was not synced may be gone.
+start_after_cut() {	# HOST
+	echo "cut-$RANDOM-$RANDOM" > "$dir/boot"
+	pair_lento=$dir/lento-cut
+	cat > "$pair_lento" <<- END
+	#!/bin/bash
+	mount --bind "$dir/boot" /proc/sys/kernel/random/boot_id
+	exec "$B/tests/lento-scripted" "\$@"
+	END
+	chmod +x "$pair_lento"
+	pair_lento="unshare -m $dir/lento-cut"
+	local h=$1
+	# shellcheck disable=SC2086
+	$pair_lento --etc "$pair_dir/$h/etc" --run "$pair_dir/$h/run" \
+		2>> "$pair_dir/$h/log" &
+	echo $! > "$pair_dir/$h/pid"
+	pair_lento=$B/tests/lento-scripted
+	wait_until 60 pair_answers "$h"
+}
+
+# The map is made anew from the tree; then a deep subtree comes in.
+replica_power_cut() {
+	script_pair alpha beta
+	mkdir -p "$dir/outside/a/b/c"
+	echo deep > "$dir/outside/a/b/c/f"
+	alpha_start
+	lento_start beta
+	random_lines 200 | "$say" -k "$dir/sock"
+	all_synced
+	random_lines 100 $((seed + 1)) | "$say" -k "$dir/sock"
+	all_synced
+	lento_kill beta
+	random_lines 100 $((seed + 2)) | "$say" -k "$dir/sock"
+	start_after_cut beta
+	all_synced
+	logged beta "making the identity map anew" || pair_fail "the map was trusted"
+	times beta "fill, stream will start" 1
+	mv "$dir/outside/a" "$src/.moved-in"
+	tell "rename .moved-in moved-in"
+	all_synced
+	[ -s "$(pair_root beta)/moved-in/b/c/f" ]
+}
+
+source_power_cut() {
+	script_pair alpha beta
+	mkdir "$src/d"
+	echo 1 > "$src/d/f"
+	alpha_start
+	lento_start beta
+	random_lines 100 | "$say" -k "$dir/sock"
+	all_synced
+	lento_kill alpha
+	# what a cut leaves of an index that was never synced
+	truncate -s 20480 "$src/.intermezzo/data/index/data.mdb"
+	dd if=/dev/urandom of="$src/.intermezzo/data/index/data.mdb" bs=4096 count=5 \
+		conv=notrunc status=none
+	rm -f "$dir"/sock*		# nor is there anything to adopt
+	alpha_start
+	all_synced
+}
+
+not_mounted() {
+	disk beta
+	script_pair alpha beta
+	state_of beta "$dir/beta/state"
+	alpha_start
+	lento_start beta
+	tell "create f 0644" "write f 0 1000 x" "close f"
+	all_synced
+	lento_stop beta
+	umount "$dir/beta/root"
+	lento_start beta
+	wait_until 20 pair_is beta STOPPED
+	logged beta "is its filesystem mounted?"
+	tell "create g 0644" "close g"
+	[ -z "$(ls -A "$dir/beta/root")" ] || pair_fail "something was written beside the disk"
+	lento_stop beta
+	mount -o loop "$dir/beta.img" "$dir/beta/root"
+	lento_start beta
+	all_synced
+	times beta "fill, stream will start" 1
+}
+
+# A filesystem of the same type on a directory of either tree: its root has the
+# inode number of the tree's own.
+mounted_inside() {
+	disk alpha; disk beta
+	truncate -s 100M "$dir/more.img"
+	mkfs.ext4 -qF "$dir/more.img"
+	script_pair alpha beta
+	mkdir "$src/mnt" "$src/d"
+	mount -o loop "$dir/more.img" "$src/mnt"
+	echo theirs > "$src/mnt/theirs"
+	echo ours > "$src/d/ours"
+	alpha_start
+	lento_start beta
+	all_synced --exclude mnt
+	[ ! -e "$(pair_root beta)/mnt/theirs" ] || pair_fail "the mounted one is replicated"
+	umount "$src/mnt"
+	mkdir "$dir/e"
+	mount -o loop "$dir/more.img" "$(pair_root beta)/d"
+	tell "create d/new 0644" "write d/new 0 100 n" "close d/new"
+	wait_until 20 journaled_all
+	umount "$(pair_root beta)/d"
+	[ "$(mount -o loop "$dir/more.img" "$dir/e"; cat "$dir/e/theirs"; ls "$dir/e" | grep -c new; umount "$dir/e")" = "theirs
+0" ] || pair_fail "the mounted filesystem was changed"
+	all_synced --exclude mnt
+}
+journaled_all() { [ "$(pair_number beta position_seq)" -ge "$(pair_number alpha seq)" ]; }
+
+# Somebody removes a directory of the replica.
+local_removal() {
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	tell "mkdir d 0755" "create d/f 0644" "write d/f 0 100 x" "close d/f"
+	all_synced
+	rm -rf "$(pair_root beta)/d"
+	tell "create d/g 0644" "write d/g 0 50 y" "close d/g"
+	all_synced
+}
+
+flags_in_resync() {
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	tell "create f 0644" "write f 0 10 x" "close f" "create g 0644"
+	tell "chattr f 16" "chattr g 64"	# immutable, nodump
+	all_synced
+	chattr -i "$src/f"
+	chattr -d "$src/g"
+	echo more >> "$src/f"
+	tell gap
+	all_synced
+	[ "$(lsattr "$(pair_root beta)/f" | cut -c5)" = - ] || pair_fail "still immutable"
+}
+
+# Out of the fileset and back within one batch.
+left_and_back() {
+	pair_exclude='*.bak'
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	tell "create f 0644" "write f 0 1000 x" "close f" "create g 0644" \
+		"write g 0 100 g" "close g" "link g h"
+	all_synced
+	tell "auto 0" "rename f f.bak" "write f.bak 0 10 y" "close f.bak" \
+		"rename f.bak f" "rename g g.bak" "rename h h2" "rename g.bak g" \
+		cycle "auto 1"
+	all_synced
+	[ -s "$(pair_root beta)/f" ]
+	[ "$(pair_number beta hollow)" = 0 ] || pair_fail "something stays hidden"
+}
+
+other_exclusions() {
+	pair_exclude='*.tmp'
+	script_pair alpha beta
+	echo 1 > "$src/a.tmp"; echo 2 > "$src/b.o"; echo 3 > "$src/c"
+	alpha_start
+	lento_start beta
+	all_synced --exclude '*.tmp'
+	lento_stop alpha
+	sed -i 's/^exclude = .*/exclude = *.o/' "$dir"/*/etc/fsetdb
+	alpha_start
+	all_synced --exclude '*.o'
+	[ -s "$(pair_root beta)/a.tmp" ] || pair_fail "a.tmp is still left out"
+	[ ! -e "$(pair_root beta)/b.o" ] || pair_fail "b.o is still there"
+}
+
+# With nothing to settle a mark is due at once, even before its CREATE.
+marks_before_records() {
+	local n
+	settle=0
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	all_synced
+	for n in 1 2 3; do
+		tell "auto 0" early "create f$n 0644" "write f$n 0 5000 x" cycle "auto 1"
+		all_synced
+		[ -s "$(pair_root beta)/f$n" ]
+	done
+}
+
+scenario "power cut of the replica: the map is made anew" replica_power_cut
+scenario "power cut of the source: the index is made anew" source_power_cut
+scenario "the replica's disk is not mounted" not_mounted
+scenario "filesystems mounted inside" mounted_inside
+scenario "a directory of the replica is removed" local_removal
+scenario "flags that the source has taken away" flags_in_resync
+scenario "out of the fileset and back in one batch" left_and_back
+scenario "other exclusions" other_exclusions
+scenario "marks before their records, settle = 0" marks_before_records
+flow_done
