@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * hollow.c: see hollow.h. Both tables are plain arrays: in practice they hold
- * a handful of entries, and they empty themselves as the records that remove
- * the hollow files come by.
+ * hollow.c: see hollow.h. Both tables are arrays with a chained hash beside them:
+ * mostly they hold a handful of entries and empty themselves as the records that
+ * remove the hollow files come by, but a storm of short-lived files makes
+ * thousands.
  *
  * A RENAME of hollow X away from a name removes what the replica shows there
  * and opens a slot at the new name; a RENAME of a true file onto a slot
@@ -12,14 +13,62 @@
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
+#include "lento/fidtab.h"
 #include "lento/hollow.h"
 #include "lib/codec.h"
+
+/* Places of an array by the hash of what lies there; 0 ends a chain. */
+struct chains {
+	uint32_t *head, *next;	/* place + 1 */
+	unsigned size;		/* of head, a power of two, as of next */
+};
 
 struct hollow {
 	struct izo_fid *fid;
 	struct hollow_slot *slot;
+	struct chains by_fid, by_name;
 	unsigned nfids, nslots, fid_room, slot_room;
+	unsigned nshown;	/* slots that show something */
 };
+
+static uint64_t name_hash(const struct izo_fid *dir, const char *name, unsigned len)
+{
+	return XXH3_64bits_withSeed(name, len, fid_hash(dir));
+}
+
+static void chain_add(struct chains *c, uint64_t hash, unsigned place)
+{
+	uint32_t *head = &c->head[hash & (c->size - 1)];
+
+	c->next[place] = *head;
+	*head = place + 1;
+}
+
+static void chain_del(struct chains *c, uint64_t hash, unsigned place)
+{
+	uint32_t *p = &c->head[hash & (c->size - 1)];
+
+	while (*p != place + 1)
+		p = &c->next[*p - 1];
+	*p = c->next[place];
+}
+
+static int chains_size(struct chains *c, unsigned size)
+{
+	uint32_t *head = calloc(size, sizeof(*head));
+	uint32_t *next = calloc(size, sizeof(*next));
+
+	if (!head || !next) {
+		free(head);
+		free(next);
+		return -ENOMEM;
+	}
+	free(c->head);
+	free(c->next);
+	*c = (struct chains){ head, next, size };
+	return 0;
+}
 
 struct hollow *hollow_new(void)
 {
@@ -30,6 +79,10 @@ void hollow_clear(struct hollow *h)
 {
 	free(h->fid);
 	free(h->slot);
+	free(h->by_fid.head);
+	free(h->by_fid.next);
+	free(h->by_name.head);
+	free(h->by_name.next);
 	*h = (struct hollow){ 0 };
 }
 
@@ -40,17 +93,24 @@ void hollow_free(struct hollow *h)
 	free(h);
 }
 
+/* Place of fid, or nfids. */
+static unsigned fid_at(const struct hollow *h, const struct izo_fid *fid)
+{
+	uint32_t i = h->nfids ? h->by_fid.head[fid_hash(fid) & (h->by_fid.size - 1)] : 0;
+
+	while (i && !fid_eq(&h->fid[i - 1], fid))
+		i = h->by_fid.next[i - 1];
+	return i ? i - 1 : h->nfids;
+}
+
 bool hollow_has(const struct hollow *h, const struct izo_fid *fid)
 {
-	for (unsigned i = 0; i < h->nfids; i++)
-		if (fid_eq(&h->fid[i], fid))
-			return true;
-	return false;
+	return fid_at(h, fid) < h->nfids;
 }
 
 bool hollow_shows(const struct hollow *h, const struct izo_fid *fid)
 {
-	for (unsigned i = 0; i < h->nslots; i++)
+	for (unsigned i = 0; h->nshown && i < h->nslots; i++)
 		if (fid_eq(&h->slot[i].occupant, fid))
 			return true;
 	return false;
@@ -61,16 +121,11 @@ bool hollow_empty(const struct hollow *h)
 	return !h->nfids && !h->nslots;
 }
 
-/* Room for n more, so that what follows cannot fail half way. */
-static int grow(void **array, unsigned used, unsigned *room, unsigned n,
-		size_t size)
+/* The array made larger, or as it is. */
+static int grow(void **array, unsigned *room, unsigned want, size_t size)
 {
-	unsigned want = used + n < 16 ? 16 : (used + n) * 2;
-	void *p;
+	void *p = realloc(*array, want * size);
 
-	if (used + n <= *room)
-		return 0;
-	p = realloc(*array, want * size);
 	if (!p)
 		return -ENOMEM;
 	*array = p;
@@ -78,30 +133,81 @@ static int grow(void **array, unsigned used, unsigned *room, unsigned n,
 	return 0;
 }
 
+static unsigned room_for(unsigned n)
+{
+	unsigned room = 16;
+
+	while (room < n)
+		room *= 2;
+	return room;
+}
+
+/* Room for n more, so that what follows cannot fail half way. */
+static int grow_fids(struct hollow *h, unsigned n)
+{
+	unsigned want = room_for(h->nfids + n);
+
+	if (want <= h->fid_room)
+		return 0;
+	if (chains_size(&h->by_fid, want))
+		return -ENOMEM;
+	for (unsigned i = 0; i < h->nfids; i++)
+		chain_add(&h->by_fid, fid_hash(&h->fid[i]), i);
+	return grow((void **)&h->fid, &h->fid_room, want, sizeof(*h->fid));
+}
+
+static uint64_t slot_hash(const struct hollow_slot *s)
+{
+	return name_hash(&s->dir, s->name, s->name_len);
+}
+
+static int grow_slots(struct hollow *h, unsigned n)
+{
+	unsigned want = room_for(h->nslots + n);
+
+	if (want <= h->slot_room)
+		return 0;
+	if (chains_size(&h->by_name, want))
+		return -ENOMEM;
+	for (unsigned i = 0; i < h->nslots; i++)
+		chain_add(&h->by_name, slot_hash(&h->slot[i]), i);
+	return grow((void **)&h->slot, &h->slot_room, want, sizeof(*h->slot));
+}
+
 int hollow_add(struct hollow *h, const struct izo_fid *fid)
 {
 	if (hollow_has(h, fid))
 		return 0;
-	if (grow((void **)&h->fid, h->nfids, &h->fid_room, 1, sizeof(*h->fid)))
+	if (grow_fids(h, 1))
 		return -ENOMEM;
+	chain_add(&h->by_fid, fid_hash(fid), h->nfids);
 	h->fid[h->nfids++] = *fid;
 	return 0;
 }
 
 static void forget(struct hollow *h, const struct izo_fid *fid)
 {
-	for (unsigned i = 0; i < h->nfids; i++)
-		if (fid_eq(&h->fid[i], fid)) {
-			h->fid[i] = h->fid[--h->nfids];
-			return;
-		}
+	unsigned i = fid_at(h, fid), last = h->nfids - 1;
+
+	if (i == h->nfids)
+		return;
+	chain_del(&h->by_fid, fid_hash(fid), i);
+	if (i != last) {
+		chain_del(&h->by_fid, fid_hash(&h->fid[last]), last);
+		h->fid[i] = h->fid[last];
+		chain_add(&h->by_fid, fid_hash(&h->fid[i]), i);
+	}
+	h->nfids--;
 }
 
 static struct hollow_slot *slot_at(struct hollow *h, const struct izo_fid *dir,
 				   const char *name, unsigned len)
 {
-	for (unsigned i = 0; i < h->nslots; i++) {
-		struct hollow_slot *s = &h->slot[i];
+	uint32_t i = h->nslots ?
+		h->by_name.head[name_hash(dir, name, len) & (h->by_name.size - 1)] : 0;
+
+	for (; i; i = h->by_name.next[i - 1]) {
+		struct hollow_slot *s = &h->slot[i - 1];
 
 		if (s->name_len == len && fid_eq(&s->dir, dir) &&
 		    !memcmp(s->name, name, len))
@@ -112,20 +218,31 @@ static struct hollow_slot *slot_at(struct hollow *h, const struct izo_fid *dir,
 
 static void slot_drop(struct hollow *h, struct hollow_slot *s)
 {
-	*s = h->slot[--h->nslots];
+	unsigned i = s - h->slot, last = h->nslots - 1;
+
+	h->nshown -= !fid_none(&s->occupant);
+	chain_del(&h->by_name, slot_hash(s), i);
+	if (i != last) {
+		chain_del(&h->by_name, slot_hash(&h->slot[last]), last);
+		*s = h->slot[last];
+		chain_add(&h->by_name, slot_hash(s), i);
+	}
+	h->nslots--;
 }
 
 int hollow_slot_add(struct hollow *h, const struct hollow_slot *s)
 {
 	struct hollow_slot *old = slot_at(h, &s->dir, s->name, s->name_len);
 
+	if (!old && grow_slots(h, 1))
+		return -ENOMEM;
+	h->nshown += !fid_none(&s->occupant);
 	if (old) {
+		h->nshown -= !fid_none(&old->occupant);
 		*old = *s;
 		return 0;
 	}
-	if (grow((void **)&h->slot, h->nslots, &h->slot_room, 1,
-		 sizeof(*h->slot)))
-		return -ENOMEM;
+	chain_add(&h->by_name, slot_hash(s), h->nslots);
 	h->slot[h->nslots++] = *s;
 	return 0;
 }
@@ -365,8 +482,7 @@ int hollow_record(struct hollow *h, const struct izo_record *r,
 
 	if (hollow_empty(h)) {
 		pass(&out, r);
-	} else if (grow((void **)&h->slot, h->nslots, &h->slot_room, 2,
-			sizeof(*h->slot)) || transform(h, r, &out)) {
+	} else if (grow_slots(h, 2) || transform(h, r, &out)) {
 		hollow_out_done(&out);
 		return -ENOMEM;
 	}
@@ -379,8 +495,10 @@ void hollow_stands(struct hollow *h, const struct izo_fid *fid,
 {
 	struct hollow_slot *s = slot_at(h, dir, name, len);
 
-	if (s && fid_eq(&s->holder, fid))
-		s->occupant = *fid;
+	if (!s || !fid_eq(&s->holder, fid))
+		return;
+	h->nshown += fid_none(&s->occupant);
+	s->occupant = *fid;
 }
 
 void hollow_out_done(struct hollow_out *out)

@@ -273,12 +273,49 @@ static void test_dropped(void **state)
 	hollow_free(h);
 }
 
+/* A storm: made and removed in another order, nothing is left and nothing lost. */
+static void test_many(void **state)
+{
+	enum { MANY = 5000 };
+	struct hollow_out out;
+
+	(void)state;
+	h = hollow_new();
+	for (unsigned i = 0; i < MANY; i++) {
+		struct izo_fid f = fid(1000 + i);
+
+		assert_int_equal(hollow_add(h, &f), 0);
+	}
+	for (unsigned i = 0; i < 2 * MANY; i++) {
+		unsigned k = i % MANY * 7 % MANY;	/* 7 and MANY: coprime */
+		struct izo_fid f = fid(1000 + k);
+		struct izo_record *r;
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%u", k);
+		r = record_new(i < MANY ? IZO_CREATE : IZO_UNLINK, name,
+			       strlen(name), NULL, 0, NULL, 0);
+		r->obj = f;
+		r->dir = fid(100);
+		assert_true(hollow_has(h, &f));
+		assert_int_equal(hollow_record(h, r, &out), 0);
+		assert_int_equal(out.n, 0);
+		assert_int_equal(hollow_slots(h), i < MANY ? i + 1 : 2 * MANY - 1 - i);
+		assert_int_equal(hollow_has(h, &f), i < MANY);
+		hollow_out_done(&out);
+		free(r);
+	}
+	assert_true(hollow_empty(h));
+	hollow_free(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_whiteout),
 		cmocka_unit_test(test_dropped),
+		cmocka_unit_test(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
