@@ -204,6 +204,28 @@ marks_before_records() {
 	done
 }
 
+# The source's disk is full: the journal waits for room, and goes on.
+journal_disk_full() {
+	local talk i
+	disk alpha
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	tell "create f 0644"
+	all_synced
+	dd if=/dev/zero of="$src/filler" bs=64k status=none 2>/dev/null || :
+	for ((i = 0; i < 4000; i++)); do echo "chmod f $((i % 2 ? 600 : 644))"; done |
+		"$say" -k "$dir/sock" & talk=$!
+	wait_until 30 logged alpha "no space for the journal"
+	wait_until 10 pair_is alpha SUSPECT
+	rm "$src/filler"
+	wait $talk
+	tell "create g 0644"
+	all_synced
+	logged alpha "there is room for the journal again"
+	times beta "fill, stream will start" 1
+}
+
 scenario "power cut of the replica: the map is made anew" replica_power_cut
 scenario "power cut of the source: the index is made anew" source_power_cut
 scenario "the replica's disk is not mounted" not_mounted
@@ -213,4 +235,5 @@ scenario "flags that the source has taken away" flags_in_resync
 scenario "out of the fileset and back in one batch" left_and_back
 scenario "other exclusions" other_exclusions
 scenario "marks before their records, settle = 0" marks_before_records
+scenario "the journal's disk is full" journal_disk_full
 flow_done
