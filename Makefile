@@ -113,7 +113,6 @@ $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(notdir $*)_bpf > $@
 
 setup:
-	$(Q)tests/setup build
 	$(Q)tests/setup vm
 
 unit flow: all
@@ -122,16 +121,16 @@ vm-%: all
 	$(Q)B=$(abspath $(B)) vmtests/run $*
 
 check:
-	$(Q)tests/setup build
 	$(Q)tests/setup vm
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)B=$(abspath $(B)) tests/check
 demo:
-	$(Q)tests/setup build
 	$(Q)tests/setup vm
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)B=$(abspath $(B)) tests/demo
-bench: all
+bench:
+	$(Q)tests/setup bench
+	$(Q)$(MAKE) --no-print-directory all
 	$(Q)B=$(abspath $(B)) bench/run
 
 install: $(PROGRAMS) $(MANS)
