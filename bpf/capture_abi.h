@@ -64,6 +64,8 @@ struct izo_conf {
 /* Written by the programs. */
 struct izo_count {
 	__u64 seq;		/* records wanted, stored or not */
+	__u64 records;		/* stored */
+	__u64 bytes;		/* their lengths, not the ring's slots */
 	__u64 dropped;		/* records that the ring had no room for */
 	__u64 unlisted;		/* of these: not even in izo_lost */
 	__u64 cut;		/* records with IZO_F_NAME_CUT */

@@ -117,6 +117,8 @@ static __always_inline void end(struct izo_record *r, u32 var)
 	u64 flags = BPF_RB_NO_WAKEUP;
 
 	r->len = (IZO_RECORD_FIXED + var + 7) & ~7u;
+	count_add(&izo_count.records, 1);
+	count_add(&izo_count.bytes, r->len);
 	count_add(&izo_count.kind[r->kind & 63], 1);
 	if (!(r->ring_seq & 15) &&
 	    bpf_ringbuf_query(&izo_ring, BPF_RB_AVAIL_DATA) > izo_conf.ring_quarter)

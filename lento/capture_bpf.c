@@ -412,17 +412,14 @@ static void bpf_source_counters(struct capture *c, struct capture_counters *ret)
 {
 	const struct izo_count *k = c->pins.count;
 	struct capture_counters n = {
-		.dropped = k->dropped, .dirty = k->dirty, .throttled = k->throttled,
-		.bytes = ringread_newest(&c->pins.ring),
+		.records = k->records, .bytes = k->bytes, .dropped = k->dropped,
+		.dirty = k->dirty, .throttled = k->throttled,
 		.ring_used_bytes = ringread_used(&c->pins.ring),
 		.ring_size_bytes = c->pins.ring.size,
 	};
 	const char *worst;
 
-	for (unsigned i = 0; i < 64; i++) {
-		n.kind[i] = k->kind[i];
-		n.records += k->kind[i];
-	}
+	memcpy(n.kind, k->kind, sizeof(n.kind));
 	n.missed = pins_missed(&c->pins, &worst);
 	*ret = n;
 }

@@ -216,6 +216,19 @@ static int setup(struct ct *t, const char *root)
 	return chdir(root);
 }
 
+static void check_counters(struct ct *t, const char *mode)
+{
+	struct capture_counters k;
+	uint64_t sum = 0;
+
+	capture_bpf.counters(t->c, &k);
+	for (unsigned i = 0; i < sizeof(k.kind) / sizeof(k.kind[0]); i++)
+		sum += k.kind[i];
+	ok(k.missed == 0, "%s: no call missed (%llu)", mode, (unsigned long long)k.missed);
+	ok(k.records == sum, "%s: %llu records are the sum of their kinds", mode,
+	   (unsigned long long)k.records);
+}
+
 int main(int argc, char **argv)
 {
 	static struct ct t;
@@ -248,11 +261,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(mode, "order"))
 		test_order(&t, seconds);
 	if (t.c) {
-		struct capture_counters k;
-
-		capture_bpf.counters(t.c, &k);
-		ok(k.missed == 0, "%s: no call missed (%llu)", mode,
-		   (unsigned long long)k.missed);
+		check_counters(&t, mode);
 		ct_close(&t, false);
 	}
 	return failures() != 0;

@@ -502,6 +502,23 @@ static void origin(struct ct *t)
 	ok(r && !(r->flags & IZO_F_ORIGIN) && !r->origin_peer, "one after it has none");
 }
 
+static void counted(struct ct *t)
+{
+	struct capture_counters was, k;
+	unsigned n = 0;
+
+	capture_bpf.counters(t->c, &was);
+	DO(mknod("d/k", S_IFREG | 0600, 0));
+	DO(rename("d/k", "d/a_name_of_another_length"));
+	DO(unlink("d/a_name_of_another_length"));
+	ct_collect(t);
+	capture_bpf.counters(t->c, &k);
+	for (const struct izo_record *r = ct_next(t, NULL); r; r = ct_next(t, r))
+		n++;
+	ok(n == 3 && k.records - was.records == n, "%u records are counted", n);
+	ok(k.bytes - was.bytes == t->recs_bytes, "and their %zu bytes", t->recs_bytes);
+}
+
 void test_ops(struct ct *t)
 {
 	names(t);
@@ -514,4 +531,5 @@ void test_ops(struct ct *t)
 	flags(t);
 	elsewhere(t);
 	origin(t);
+	counted(t);
 }
