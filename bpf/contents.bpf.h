@@ -172,6 +172,17 @@ int izo_ioctl_ext4(u64 *ctx)
 	return 0;
 }
 
+/* ext4_move_extents(file, donor, ...): the donor gets what the file's blocks
+ * held, and has a record of its own. A call that failed may have moved some. */
+SEC("fexit")
+int izo_move_ext4(u64 *ctx)
+{
+	struct file *donor = (void *)ctx[1];
+
+	rescan(donor->f_inode);
+	return 0;
+}
+
 /* xfs_swap_extents(ip, tip, sxp): xfs_fsr. */
 SEC("fexit")
 int izo_swap_xfs(u64 *ctx)
