@@ -5,8 +5,9 @@
  * One operation at a time in a scratch directory, then a look into the ring
  * for the record of this process that it must have caused. A hook whose
  * function was inlined, renamed or reached another way stays silent here and
- * is named. The operations are in selftest_ops.c, dirty pages in
- * selftest_pages.c.
+ * is named, and so is one that no test asks for. The operations are in
+ * selftest_ops.c, dirty pages in selftest_pages.c, what is peculiar to one
+ * filesystem in selftest_special.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,11 +22,20 @@
 int selftest_silent(struct selftest *t, const char *prog, const char *what)
 {
 	struct utsname u = { .release = "?" };
+	const char *fn = hooks_fn(t->h, prog);
 
 	uname(&u);
 	snprintf(t->err, t->err_size, "%s on %s: hook %s on %s: %s (kernel %s)",
-		 "self-test", t->h->fs_name, prog, hooks_fn(t->h, prog), what, u.release);
+		 "self-test", t->h->fs_name, prog, *fn ? fn : "no function", what,
+		 u.release);
 	return -EIO;
+}
+
+void selftest_asked(struct selftest *t, const char *prog)
+{
+	for (unsigned i = 0; i < t->h->n; i++)
+		if (!strcmp(t->h->target[i].prog, prog))
+			t->asked[i] = 1;
 }
 
 /* Copies this process's next record of a kind; takes all others away. */
@@ -66,16 +76,15 @@ bool selftest_same_fid(const struct izo_fid *a, const struct izo_fid *b)
 	return a->ino == b->ino && a->gen == b->gen && a->subvol == b->subvol;
 }
 
-int selftest_expect(struct selftest *t, int ret, const char *prog, unsigned kind,
-		    const char *name, const struct izo_fid *obj)
+int selftest_next(struct selftest *t, int ret, const char *prog, unsigned kind,
+		  const char *name, const struct izo_fid *obj)
 {
 	char got[IZO_NAME_MAX + 1], what[128];
 	struct izo_record r;
 
-	if (ret < 0 && not_offered(errno)) {
-		selftest_clear(t);
+	selftest_asked(t, prog);
+	if (ret < 0 && not_offered(errno))
 		return 0;
-	}
 	if (ret < 0) {
 		snprintf(what, sizeof(what), "the operation failed: %s", strerror(errno));
 		return selftest_silent(t, prog, what);
@@ -88,8 +97,17 @@ int selftest_expect(struct selftest *t, int ret, const char *prog, unsigned kind
 	}
 	if (obj && !selftest_same_fid(obj, &r.obj))
 		return selftest_silent(t, prog, "another object than was changed");
-	selftest_clear(t);
 	return 0;
+}
+
+int selftest_expect(struct selftest *t, int ret, const char *prog, unsigned kind,
+		    const char *name, const struct izo_fid *obj)
+{
+	int r = selftest_next(t, ret, prog, kind, name, obj);
+
+	if (!r)
+		selftest_clear(t);
+	return r;
 }
 
 int selftest_expect_new(struct selftest *t, int ret, const char *prog,
@@ -129,7 +147,7 @@ static int scratch(struct selftest *t, int root_fd, char *name, size_t size)
 
 static void sweep(struct selftest *t, int root_fd, const char *name)
 {
-	static const char *const left[] = { "f", "n", "l", "m", "p", "s", "r" };
+	static const char *const left[] = { "f", "n", "l", "m", "p", "s", "r", "v", "w" };
 
 	if (t->fd >= 0)
 		close(t->fd);
@@ -142,14 +160,42 @@ static void sweep(struct selftest *t, int root_fd, const char *name)
 	unlinkat(root_fd, name, AT_REMOVEDIR);
 }
 
-int selftest(struct capture_pins *p, const struct hooks *h, int root_fd,
-	     char *err, size_t err_size)
+/* A hook that was attached without a test is a gap like any other. */
+static int all_asked(struct selftest *t)
 {
-	static int (*const tests[])(struct selftest *) = {
+	for (unsigned i = 0; i < t->h->n; i++)
+		if (t->h->target[i].fn[0] && !t->asked[i])
+			return selftest_silent(t, t->h->target[i].prog, "has no test");
+	return 0;
+}
+
+static int run(struct selftest *t)
+{
+	static int (*const all[])(struct selftest *) = {
 		selftest_names, selftest_rename, selftest_tmpfile, selftest_attrs,
 		selftest_points, selftest_remap, selftest_pages, selftest_direct,
 		selftest_removal,
 	};
+	static int (*const special[])(struct selftest *) = {
+		[IZO_FS_EXT4] = selftest_ext4, [IZO_FS_XFS] = selftest_xfs,
+		[IZO_FS_BTRFS] = selftest_btrfs,
+	};
+	int r = 0;
+
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]) && !r; i++) {
+		selftest_clear(t);
+		r = all[i](t);
+	}
+	if (!r)
+		r = special[t->h->fs](t);
+	if (!r)
+		r = selftest_umount(t);		/* last: nothing passes after it */
+	return r ? r : all_asked(t);
+}
+
+int selftest(struct capture_pins *p, const struct hooks *h, int root_fd,
+	     char *err, size_t err_size)
+{
 	struct selftest t = { .p = p, .h = h, .dir = -1, .fd = -1, .err = err,
 			      .err_size = err_size };
 	char name[64] = "";
@@ -160,11 +206,9 @@ int selftest(struct capture_pins *p, const struct hooks *h, int root_fd,
 	p->conf->roots[0] = t.dir_fid;
 	p->conf->nroots = 1;
 	p->conf->ring_quarter = p->ring.size / 4;
-	if (!r)
+	if (!r) {
 		__atomic_store_n(&p->conf->dev, h->dev, __ATOMIC_SEQ_CST);
-	for (unsigned i = 0; i < sizeof(tests) / sizeof(tests[0]) && !r; i++) {
-		selftest_clear(&t);
-		r = tests[i](&t);
+		r = run(&t);
 	}
 	__atomic_store_n(&p->conf->dev, 0, __ATOMIC_SEQ_CST);
 	sweep(&t, root_fd, name);

@@ -16,6 +16,7 @@ struct selftest {
 	int dir;			/* the scratch directory */
 	int fd;				/* a file in it, "f" */
 	struct izo_fid dir_fid, file_fid;
+	uint8_t asked[HOOKS_MAX];	/* per target: proved, or not offered */
 	char *err;
 	size_t err_size;
 };
@@ -27,9 +28,14 @@ int selftest_silent(struct selftest *t, const char *prog, const char *what);
  * mount says it has not is no failure. */
 int selftest_expect(struct selftest *t, int ret, const char *prog, unsigned kind,
 		    const char *name, const struct izo_fid *obj);
+/* The same, but leaves what comes after the record. */
+int selftest_next(struct selftest *t, int ret, const char *prog, unsigned kind,
+		  const char *name, const struct izo_fid *obj);
 /* The same for a name just made: the object is whatever has that name. */
 int selftest_expect_new(struct selftest *t, int ret, const char *prog,
 			unsigned kind, const char *name);
+/* A hook that gives no record has been tried. */
+void selftest_asked(struct selftest *t, const char *prog);
 /* Takes all records away. */
 void selftest_clear(struct selftest *t);
 bool selftest_same_fid(const struct izo_fid *a, const struct izo_fid *b);
@@ -44,5 +50,9 @@ int selftest_remap(struct selftest *t);
 int selftest_pages(struct selftest *t);
 int selftest_direct(struct selftest *t);
 int selftest_removal(struct selftest *t);
+int selftest_ext4(struct selftest *t);
+int selftest_xfs(struct selftest *t);
+int selftest_btrfs(struct selftest *t);
+int selftest_umount(struct selftest *t);
 
 #endif
