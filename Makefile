@@ -55,14 +55,14 @@ LENTO_C := $(filter-out lento/main.c,$(wildcard lento/*.c))
 LENTO_O := $(call obj,$(LENTO_C))
 INCONFIG_O := $(call obj,$(wildcard inconfig/*.c))
 UNIT_T := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
-SKELS := $(patsubst bpf/%.bpf.c,$(B)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c))
+SKELS := $(patsubst %.bpf.c,$(B)/%.skel.h,$(wildcard bpf/*.bpf.c vmtests/*.bpf.c))
 
 PROGRAMS := $(B)/lento/lento $(B)/inconfig/inconfig
 TESTS := $(B)/tests/treecmp $(B)/tests/fswork $(UNIT_T)
 # Programs of the flow and guest tests.
 TESTS += $(B)/tests/lento-scripted $(B)/tests/flow/say
 TESTS += $(addprefix $(B)/tests/flow/,badpeer applytest fidtest outtest)
-TESTS += $(B)/vmtests/captest
+TESTS += $(B)/vmtests/captest $(B)/vmtests/opcount
 TESTS += $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 
 MANS := $(patsubst man/%.scd,$(B)/man/%,$(wildcard man/*.scd))
@@ -93,6 +93,7 @@ $(B)/tests/flow/badpeer: $(B)/tests/flow/badpeer.o $(LENTO_A) $(LIB_A)
 $(B)/tests/flow/fidtest: $(B)/tests/flow/fidtest.o $(LIB_A)
 $(B)/tests/flow/outtest: $(B)/tests/flow/outtest.o $(LENTO_A) $(LIB_A)
 $(B)/vmtests/captest: $(call obj,$(wildcard vmtests/captest*.c)) $(LENTO_A) $(LIB_A)
+$(B)/vmtests/opcount: $(B)/vmtests/opcount.o
 $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c)): $(B)/bench/%: $(B)/bench/%.o $(LENTO_A) $(LIB_A)
 $(UNIT_T): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(LENTO_A) $(LIB_A)
 $(UNIT_T): LIBS += -lcmocka
@@ -105,11 +106,11 @@ $(B)/%.o: %.c | $(SKELS)
 $(B)/tests/flow/main_scripted.o: lento/main.c | $(SKELS)
 	$(call say,CC,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -DLENTO_SCRIPTED -MMD -MP -c -o $@ $<
 
-$(B)/bpf/%.bpf.o: bpf/%.bpf.c
+$(B)/%.bpf.o: %.bpf.c
 	$(call say,BPF,$@)mkdir -p $(@D) && $(CLANG) -g -O2 -target bpf -D__TARGET_ARCH_x86 \
 		-Wall -Wno-unused-function -Iinclude -I. -I/usr/include/$(shell $(CC) -print-multiarch) \
 		-MMD -MP -c -o $@ $<
-$(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
+$(B)/%.skel.h: $(B)/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(notdir $*)_bpf > $@
 
 setup:
