@@ -250,6 +250,8 @@ int main(int argc, char **argv)
 		test_filter(&t);
 	else if (!strcmp(mode, "full"))
 		test_full(&t);
+	else if (!strcmp(mode, "own"))
+		test_own(&t);
 	else if (!ok(ct_open(&t, &adopted), "armed for %s", mode))
 		return 1;
 	else if (!strcmp(mode, "ops"))

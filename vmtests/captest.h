@@ -63,5 +63,6 @@ void test_order(struct ct *t, int seconds);
 void test_adopt(struct ct *t);
 void test_filter(struct ct *t);
 void test_full(struct ct *t);
+void test_own(struct ct *t);
 
 #endif

@@ -3,7 +3,8 @@
  * captest_life.c: what must survive a reader, a border and a full ring.
  *
  * adopt: a reader that is killed between drain and release has lost nothing,
- * and neither has the time in which nobody ran. filter: of a directory fileset
+ * and neither has the time in which nobody ran. own: lento's own files are left
+ * out, and nothing else, for as long as they live. filter: of a directory fileset
  * only what is certainly outside is dropped. full: a full ring is said.
  */
 #include <fcntl.h>
@@ -103,6 +104,48 @@ void test_adopt(struct ct *t)
 	ok(ct_marked(t, &h, 0, 4096), "a mark that nobody announces");
 	ct_close(t, false);
 	ok(ct_open(t, &adopted) && !adopted, "after close nothing is adopted");
+}
+
+/* Makes files until one has this inode number. */
+static bool reuse(uint64_t ino)
+{
+	struct stat st;
+
+	for (int i = 0; i < 500; i++) {
+		unlink("new");
+		put("new", 0);
+		if (!stat("new", &st) && st.st_ino == ino)
+			return true;
+		if (i % 50 == 49)
+			sync();
+	}
+	return false;
+}
+
+void test_own(struct ct *t)
+{
+	struct izo_fid *own = &t->spec.own[0], f;
+	bool adopted;
+
+	put("own", 0);
+	fid_of(&t->mount, t->root_fd, "own", own);
+	t->spec.nown = 1;
+	if (!ok(ct_open(t, &adopted), "armed for own"))
+		return;
+	put("own", 0);
+	chmod("own", 0640);
+	ct_collect(t);
+	ok(!t->recs_bytes && !t->nmarks, "nothing of an own file: %s", ct_text(t));
+	unlink("own");
+	if (!reuse(own->ino)) {
+		skip("a file with an own one's number", "numbers are not used again");
+		return;
+	}
+	fid_of(&t->mount, t->root_fd, "new", &f);
+	ct_label(t, "new", "new");
+	ct_collect(t);
+	ok(ct_marked(t, &f, 0, 4096) && strstr(ct_text(t), "close new"),
+	   "a file with an own one's number is seen: %s", t->text);
 }
 
 static void crossing(struct ct *t)
