@@ -147,7 +147,7 @@ static int scratch(struct selftest *t, int root_fd, char *name, size_t size)
 
 static void sweep(struct selftest *t, int root_fd, const char *name)
 {
-	static const char *const left[] = { "f", "n", "l", "m", "p", "s", "r", "v", "w" };
+	static const char *const left[] = { "f", "n", "l", "m", "p", "s", "r", "t", "v", "w" };
 
 	if (t->fd >= 0)
 		close(t->fd);
@@ -173,7 +173,7 @@ static int run(struct selftest *t)
 {
 	static int (*const all[])(struct selftest *) = {
 		selftest_names, selftest_rename, selftest_tmpfile, selftest_attrs,
-		selftest_points, selftest_remap, selftest_pages, selftest_direct,
+		selftest_points, selftest_remap, selftest_pages, selftest_small, selftest_direct,
 		selftest_removal,
 	};
 	static int (*const special[])(struct selftest *) = {

@@ -14,8 +14,9 @@
 #include "lib/cleanup.h"
 #include "lento/selftest_private.h"
 
-/* Is the page at `off` of the scratch file marked? Takes all marks away. */
-static int marked(struct selftest *t, uint64_t off, bool *ret)
+/* Is the page at `off` of that file marked? Takes all marks away. */
+static int marked_of(struct selftest *t, const struct izo_fid *fid, uint64_t off,
+		     bool *ret)
 {
 	struct dirtymap *d = &t->p->dirty;
 	int r = dirtymap_take(d);
@@ -24,11 +25,16 @@ static int marked(struct selftest *t, uint64_t off, bool *ret)
 	for (size_t i = 0; i < d->nmarks && !r; i++) {
 		const struct capture_mark *m = &d->marks[i];
 
-		if (selftest_same_fid(&m->obj, &t->file_fid) && m->range.off <= off &&
+		if (selftest_same_fid(&m->obj, fid) && m->range.off <= off &&
 		    off < m->range.end)
 			*ret = true;
 	}
 	return r ? r : dirtymap_release(d);
+}
+
+static int marked(struct selftest *t, uint64_t off, bool *ret)
+{
+	return marked_of(t, &t->file_fid, off, ret);
 }
 
 static int must_mark(struct selftest *t, const char *prog, uint64_t off, const char *what)
@@ -86,6 +92,24 @@ int selftest_pages(struct selftest *t)
 	}
 	munmap(map, 16384);
 	return r;
+}
+
+/* A few bytes: ext4 with inline_data keeps them in the inode, and no page is ever
+ * dirty. */
+int selftest_small(struct selftest *t)
+{
+	_cleanup_fd_ int fd = openat(t->dir, "t", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	struct izo_fid fid;
+	bool yes = false;
+
+	if (fd < 0 || fid_of(&t->mount, t->dir, "t", &fid) ||
+	    write(fd, "a few bytes only", 16) != 16)
+		return selftest_silent(t, "izo_folio", "cannot write");
+	if (marked_of(t, &fid, 0, &yes))
+		return selftest_silent(t, "izo_folio", "the marks cannot be read");
+	unlinkat(t->dir, "t", 0);
+	return yes ? 0 : selftest_silent(t, "izo_folio",
+					 "no mark for a small file (inline_data?)");
 }
 
 /* Direct I/O that a filesystem turns into buffered I/O marks folios. */

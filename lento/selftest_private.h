@@ -48,6 +48,7 @@ int selftest_attrs(struct selftest *t);
 int selftest_points(struct selftest *t);
 int selftest_remap(struct selftest *t);
 int selftest_pages(struct selftest *t);
+int selftest_small(struct selftest *t);
 int selftest_direct(struct selftest *t);
 int selftest_removal(struct selftest *t);
 int selftest_ext4(struct selftest *t);
