@@ -56,15 +56,28 @@ static int wait_answer(int fd)
 	return -e;
 }
 
-int barrier_cross(int dir_fd)
+static int open_dir(int dir_fd)
 {
 	char path[64];
-	_cleanup_fd_ int fd = -1, from = -1, to = -1;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", dir_fd);
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+void barrier_undo(int dir_fd)
+{
+	_cleanup_fd_ int fd = open_dir(dir_fd);
+
+	if (fd >= 0)
+		thaw(fd);
+}
+
+int barrier_cross(int dir_fd)
+{
+	_cleanup_fd_ int fd = open_dir(dir_fd), from = -1, to = -1;
 	int pipes[2], r;
 	pid_t pid;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", dir_fd);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || pipe2(pipes, O_CLOEXEC))
 		return -errno;
 	from = pipes[0];

@@ -12,5 +12,8 @@
 /* dir_fd: a directory of the mount (O_PATH will do). 0: frozen and thawed;
  * -errno: it was not possible, a syncfs was done in its place. */
 int barrier_cross(int dir_fd);
+/* After an arming that was cut: a control group that is killed whole takes the
+ * helper along, perhaps between freeze and thaw. */
+void barrier_undo(int dir_fd);
 
 #endif

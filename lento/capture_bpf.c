@@ -201,6 +201,8 @@ static int bpf_source_open(const struct capture_spec *spec, struct capture **ret
 	c->timer_max = spec->timer_max_ms > c->timer ? spec->timer_max_ms : 100;
 	hooks_libbpf_listen();
 	r = pins_path(&c->pins, spec->pin_name);
+	if (!r && pins_incomplete(&c->pins))
+		barrier_undo(spec->root_fd);
 	if (r)
 		snprintf(err, size, PINS_ROOT "/%s: %s (is a bpf filesystem mounted?)",
 			 spec->pin_name, strerror(-r));

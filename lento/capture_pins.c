@@ -235,6 +235,20 @@ static void *map_shared(const struct capture_pins *p, const char *name, size_t s
 	return m == MAP_FAILED ? NULL : m;
 }
 
+bool pins_incomplete(const struct capture_pins *p)
+{
+	struct izo_conf *conf;
+	bool yes;
+
+	if (access(p->dir, F_OK))
+		return false;
+	conf = map_shared(p, "izo_conf", sizeof(*conf));
+	yes = !conf || conf->magic != IZO_CAPTURE_MAGIC;
+	if (conf)
+		munmap(conf, sizeof(*conf));
+	return yes;
+}
+
 static int open_maps(struct capture_pins *p)
 {
 	p->lost_fd = reopen(p, "map", "izo_lost");

@@ -42,6 +42,8 @@ int pins_make(struct capture_pins *p, const struct hooks *h, bool filter,
 /* Opens what is pinned. -ENOENT: nothing, or not all of it, is there. */
 int pins_open(struct capture_pins *p);
 void pins_close(struct capture_pins *p);
+/* Is there a folder whose arming was never completed? */
+bool pins_incomplete(const struct capture_pins *p);
 /* Removes the files, and with them programs and maps. */
 int pins_remove(const char *dir);
 /* Adds up what all programs missed; names the one that missed most. */
