@@ -71,6 +71,9 @@ struct capture;
 
 struct capture_ops {
 	const char *name;
+	/* Before anything is written to the filesystem: undoes what a start that
+	 * was cut left behind. May be NULL. */
+	void (*recover)(const char *pin_name, int root_fd);
 	/* Arms or adopts. *ret_adopted: capture went on without a hole since
 	 * an earlier lento; otherwise the caller fills or compares.
 	 * On error a line that names hook and kernel is in err. */

@@ -187,6 +187,14 @@ static void bpf_source_close(struct capture *c, bool keep)
 	free(c);
 }
 
+static void bpf_source_recover(const char *pin_name, int root_fd)
+{
+	struct capture_pins p = { .nprogs = 0 };
+
+	if (!pins_path(&p, pin_name) && pins_incomplete(&p))
+		barrier_undo(root_fd);
+}
+
 static int bpf_source_open(const struct capture_spec *spec, struct capture **ret,
 			   bool *ret_adopted, char *err, size_t size)
 {
@@ -201,8 +209,6 @@ static int bpf_source_open(const struct capture_spec *spec, struct capture **ret
 	c->timer_max = spec->timer_max_ms > c->timer ? spec->timer_max_ms : 100;
 	hooks_libbpf_listen();
 	r = pins_path(&c->pins, spec->pin_name);
-	if (!r && pins_incomplete(&c->pins))
-		barrier_undo(spec->root_fd);
 	if (r)
 		snprintf(err, size, PINS_ROOT "/%s: %s (is a bpf filesystem mounted?)",
 			 spec->pin_name, strerror(-r));
@@ -428,6 +434,7 @@ static void bpf_source_counters(struct capture *c, struct capture_counters *ret)
 
 const struct capture_ops capture_bpf = {
 	.name = "bpf",
+	.recover = bpf_source_recover,
 	.open = bpf_source_open,
 	.drain = bpf_source_drain,
 	.release = bpf_source_release,

@@ -98,6 +98,8 @@ static int open_folders(struct source *s, char *err, size_t size)
 			 s->conf->path, strerror(-e));
 		return e;
 	}
+	if (s->ops->recover)
+		s->ops->recover(s->conf->name, s->root_fd);
 	e = fid_mount_init(&s->mount, s->root_fd);
 	if (!e)
 		e = fid_of(&s->mount, s->root_fd, "", &s->root);
