@@ -7,11 +7,14 @@
  * out, and nothing else, for as long as they live. filter: of a directory fileset
  * only what is certainly outside is dropped. full: a full ring is said.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -70,11 +73,26 @@ static void lower_flags(const struct ct *t)
 	close(fd);
 }
 
+/* A start that was killed whole, helper and all, between freeze and thaw. */
+static void cut_while_frozen(struct ct *t)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), PINS_ROOT "/%s", t->spec.pin_name);
+	mkdir(PINS_ROOT, 0700);
+	if (!ok(!mkdir(path, 0700), "half a folder of pins") ||
+	    !ok(!ioctl(t->root_fd, FIFREEZE, 0), "the filesystem is frozen"))
+		return;
+	capture_bpf.recover(t->spec.pin_name, t->root_fd);
+	ok(ioctl(t->root_fd, FITHAW, 0) && errno == EINVAL, "and thawed again");
+}
+
 void test_adopt(struct ct *t)
 {
 	struct izo_fid f, g, h;
 	bool adopted;
 
+	cut_while_frozen(t);
 	if (!ok(ct_open(t, &adopted) && !adopted, "armed anew"))
 		return;
 	put("a", 0);
