@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * log.c: `inconfig log [-f] [--from SEQ] [--json] FILESET|DIR`. Enters: a
- * fileset of the configuration, or a journal folder (an argument with a slash
- * in it). Leaves: its records, one a line. It reads the files only: lento may
- * run, stand still or be gone.
+ * log.c: `inconfig log [-f] [--from SEQ] [--json] [--ring] FILESET|DIR`. Enters:
+ * a fileset of the configuration, or a journal folder (an argument with a slash
+ * in it). Leaves: its records, one a line. It reads the files only, or the live
+ * ring (log_ring.h): lento may run, stand still or be gone.
  *
  * Where the journal is damaged, what stands before the damage is printed, then
  * one line that names file and byte, and the exit code is 1.
  */
 #include "inconfig/log.h"
+#include "inconfig/log_ring.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -29,7 +30,7 @@
 #define FOLLOW_TIMEOUT_MS	1000	/* filesystems that notify of nothing */
 
 struct options {
-	bool follow, json;
+	bool follow, json, ring;
 	uint64_t from;			/* 0: the oldest */
 	const char *etc, *what;
 };
@@ -51,6 +52,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'j':
 		o->json = true;
+		return 0;
+	case 'r':
+		o->ring = true;
 		return 0;
 	case 'e':
 		o->etc = arg;
@@ -78,6 +82,8 @@ static const struct argp_option option_table[] = {
 	{ "follow", 'f', NULL, 0, "Go on with new records as they come", 0 },
 	{ "from", 's', "SEQ", 0, "Begin with this record, not the oldest", 0 },
 	{ "json", 'j', NULL, 0, "One JSON object a line", 0 },
+	{ "ring", 'r', NULL, 0,
+	  "What the kernel has captured and lento not yet journaled", 0 },
 	{ "etc", 'e', "DIR", 0,
 	  "Configuration folder ($IZO_ETC or /etc/intermezzo)", 0 },
 	{ 0 }
@@ -197,6 +203,8 @@ int cmd_log(int argc, char **argv)
 	if (!o.etc)
 		o.etc = "/etc/intermezzo";
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	if (o.ring)
+		return log_ring(o.what, o.follow, o.json);
 	folder = journal_folder(&o);
 	if (!folder)
 		return 1;

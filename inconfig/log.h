@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * log.h: `inconfig log`. Enters: a fileset's name or a journal folder. Leaves:
- * its records on stdout, one a line.
+ * the records of journal or ring on stdout, one a line.
  */
 #ifndef INCONFIG_LOG_H
 #define INCONFIG_LOG_H
