@@ -39,7 +39,7 @@ static int open_ring(const char *fileset, struct ringread *ret, char *why, size_
 	int e = pins_path(&p, fileset);
 
 	if (e) {
-		snprintf(why, size, "%s", strerror(-e));
+		snprintf(why, size, "%s (is a bpf filesystem mounted?)", strerror(-e));
 		return e;
 	}
 	snprintf(path, sizeof(path), "%s/map_izo_ring", p.dir);
