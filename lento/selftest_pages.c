@@ -72,7 +72,7 @@ int selftest_pages(struct selftest *t)
 
 	if (write_page(t, 8192))
 		return selftest_silent(t, "izo_folio", "cannot write");
-	r = must_mark(t, "izo_folio", 8192, "no mark for a write");
+	r = must_mark(t, "izo_folio", 8192, "no mark for a write (data=journal or DAX?)");
 	if (!r && (clean(t->fd) || write_page(t, 8192)))
 		return selftest_silent(t, "izo_folio", "cannot write out");
 	if (!r)
