@@ -96,13 +96,16 @@ static __always_inline void fid_of(struct izo_fid *fid, struct inode *i)
 	fid->subvol = subvol_of(i);
 }
 
+/* From 6.13 on bit 31 of a ctime says that somebody has asked for it. */
+#define NSEC_MASK	0x7fffffff
+
 #define TIME_OF(i, dst, which) do { \
 	struct inode___parts *_p = (void *)(i); \
 	struct inode___ts67 *_u = (void *)(i); \
 	struct inode___ts *_t = (void *)(i); \
 	if (bpf_core_field_exists(_p->i_##which##_sec)) { \
 		(dst)->sec = _p->i_##which##_sec; \
-		(dst)->nsec = _p->i_##which##_nsec; \
+		(dst)->nsec = _p->i_##which##_nsec & NSEC_MASK; \
 	} else if (bpf_core_field_exists(_u->__i_##which)) { \
 		(dst)->sec = _u->__i_##which.tv_sec; \
 		(dst)->nsec = _u->__i_##which.tv_nsec; \
