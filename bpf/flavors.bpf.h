@@ -79,6 +79,8 @@ struct dentry {
 	struct inode *d_inode;
 	union { struct hlist_node d_alias; } d_u;
 };
+/* Older kernels call this union d_u; in 7.3 it has no name. */
+struct dentry___nameless { struct hlist_node d_alias; };
 struct path { struct dentry *dentry; };
 struct file {
 	struct path f_path;

@@ -228,6 +228,16 @@ static __always_inline bool outside_dentry(struct dentry *d)
 	return !removed(number(d)) && climb(number(d)) == WHERE_OUT;
 }
 
+/* From an inode's list of aliases to the dentry. */
+static __always_inline u64 dentry_of(struct hlist_node *alias)
+{
+	struct dentry___nameless *d = NULL;
+
+	if (bpf_core_field_exists(d->d_alias))
+		return (u64)alias - bpf_core_field_offset(d->d_alias);
+	return (u64)alias - bpf_core_field_offset(struct dentry, d_u.d_alias);
+}
+
 /* The same for an inode: by its first alias; none is no certainty. */
 __noinline int inode_outside(u64 inode)
 {
@@ -240,7 +250,7 @@ __noinline int inode_outside(u64 inode)
 		return 0;
 	if (!alias)
 		return 0;
-	dentry = (u64)alias - bpf_core_field_offset(struct dentry, d_u.d_alias);
+	dentry = dentry_of(alias);
 	return !removed(dentry) && climb(dentry) == WHERE_OUT;
 }
 
