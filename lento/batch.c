@@ -134,8 +134,7 @@ static const struct izo_fid *died(const struct izo_record *r)
 	}
 }
 
-/* What left the fileset, or lost its last name in it, is back. */
-static void revive(struct batch *b, const struct izo_fid *fid, unsigned flags)
+static void unflag(struct batch *b, const struct izo_fid *fid, unsigned flags)
 {
 	struct batch_inode *i = (struct batch_inode *)batch_find(b, fid);
 
@@ -156,7 +155,8 @@ static int note(struct batch *b, const struct izo_record *r)
 		return S_ISREG(r->attr.mode) ? flag(b, &r->obj, BATCH_CREATED) : 0;
 	case IZO_LINK:
 	case IZO_IMPORT:
-		revive(b, &r->obj, BATCH_DEAD);
+		/* What left the fileset, or lost its last name in it, is back. */
+		unflag(b, &r->obj, BATCH_DEAD);
 		return 0;
 	case IZO_DUE:
 		return add_due(b, r);
@@ -166,6 +166,9 @@ static int note(struct batch *b, const struct izo_record *r)
 	case IZO_REMAP:
 		return flag(b, &r->obj, BATCH_POINT);
 	case IZO_SETATTR:
+		/* What was sent tells of an older time, and counts more than r. */
+		if (r->op_flags & IZO_ATTR_MTIME)
+			unflag(b, &r->obj, BATCH_SENT);
 		return r->op_flags & IZO_ATTR_SIZE ? flag(b, &r->obj, BATCH_POINT) : 0;
 	default:
 		return 0;
@@ -196,7 +199,7 @@ static int hold(struct batch *b, const struct izo_record *r)
 	if (i)
 		i->flags |= BATCH_DIES;
 	if (r->kind == IZO_LINK || r->kind == IZO_IMPORT)
-		revive(b, &r->obj, BATCH_DIES);
+		unflag(b, &r->obj, BATCH_DIES);
 	return 0;
 }
 

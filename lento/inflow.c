@@ -78,7 +78,7 @@ static int start(struct apply *a, uint64_t ask, const struct izo_fid *fid,
 		free_one(a, f);
 		return r;
 	}
-	f->size = st.st_size;
+	f->size = f->covered = st.st_size;
 	f->next = a->inflow;
 	a->inflow = f;
 	*ret = f;
@@ -188,6 +188,8 @@ int inflow_data(struct apply *a, const struct wire_data *d, const void *bytes)
 	r = get(a, d->ask, &d->fid, &f);
 	if (r < 0)
 		return r;
+	if (d->off + d->len > f->covered)
+		f->covered = d->off + d->len;
 	if (!bytes)
 		return hole(f, d->off, d->len);
 	a->stats.bytes += d->len;
@@ -197,14 +199,17 @@ int inflow_data(struct apply *a, const struct wire_data *d, const void *bytes)
 static int finish(struct apply *a, struct inflow *f,
 		  const struct wire_data_end *e)
 {
-	bool in_hole = e->size > f->size && ends_in_hole(f);
+	/* What grew while it was read comes with its own ranges: till then the file
+	 * ends where its bytes do, and not in zeros. */
+	uint64_t size = e->size < f->covered ? e->size : f->covered;
+	bool in_hole = size > f->size && ends_in_hole(f);
 
-	if (f->size != e->size && ftruncate(f->fd, e->size) < 0)
+	if (f->size != size && ftruncate(f->fd, size) < 0)
 		return -errno;
 	/* Blocks that were preallocated behind the end (xfs does) are now inside. */
-	if (e->size > f->size)
-		free_gap(f, in_hole, f->size, e->size + BLOCK_BYTES);
-	f->size = e->size;
+	if (size > f->size)
+		free_gap(f, in_hole, f->size, size + BLOCK_BYTES);
+	f->size = size;
 	return attrs_times(a, f->fd, &e->atime, &e->mtime);
 }
 

@@ -19,6 +19,7 @@ struct inflow {
 	uint64_t ask;
 	int fd;
 	uint64_t size;		/* now */
+	uint64_t covered;	/* up to where bytes or holes came, or it was before */
 	bool staged;
 	struct lift lift;
 };

@@ -246,6 +246,8 @@ gap() {
 	local before n
 	script_pair alpha beta
 	make_tree "$src"
+	mkdir "$src/kept"
+	ln -s ../one "$src/kept/sym"
 	alpha_start
 	lento_start beta
 	random_lines 100 | "$say" -k "$dir/sock"
@@ -257,7 +259,7 @@ gap() {
 	echo changed > "$src/many/f3"
 	chmod 0600 "$src/many/f4"; setfattr -n user.z -v z "$src/many/f5"
 	rm -r "$src/deep"; echo file > "$src/deep"
-	rm "$src/d1/sym"; mkdir "$src/d1/sym"
+	rm "$src/kept/sym"; mkdir "$src/kept/sym"
 	ln "$src/many/f6" "$src/many/f6b"
 	tell gap
 	wait_until $((20 * slow)) logged alpha SUSPECT

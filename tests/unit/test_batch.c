@@ -94,6 +94,15 @@ static void put(struct place_dir *d, enum izo_kind kind, unsigned ino, const cha
 	free(r);
 }
 
+static void put_setattr(struct place_dir *d, unsigned ino, unsigned valid)
+{
+	struct izo_record *r = make(IZO_SETATTR, ino, "", "");
+
+	r->op_flags = valid;
+	assert_int_equal(journal_append(d->journal, r), 0);
+	free(r);
+}
+
 static void border(struct place_dir *d)
 {
 	put(d, IZO_BORDER, 0, "", "");
@@ -172,6 +181,18 @@ static void due_again(void **state)
 	assert_int_equal(batch_grow(&d->batch), 0);
 	assert_true(inode(d, 10)->flags & BATCH_SENT);
 	put(d, IZO_DUE, 10, "", "");
+	border(d);
+	assert_int_equal(batch_look_ahead(&d->batch, d->reader), 1);
+	assert_int_equal(batch_grow(&d->batch), 0);
+	assert_false(inode(d, 10)->flags & BATCH_SENT);
+	/* and so is one that got another time: what was sent has the old one */
+	inode(d, 10)->flags |= BATCH_SENT;
+	put_setattr(d, 10, IZO_ATTR_MODE);
+	border(d);
+	assert_int_equal(batch_look_ahead(&d->batch, d->reader), 1);
+	assert_int_equal(batch_grow(&d->batch), 0);
+	assert_true(inode(d, 10)->flags & BATCH_SENT);
+	put_setattr(d, 10, IZO_ATTR_MTIME);
 	border(d);
 	assert_int_equal(batch_look_ahead(&d->batch, d->reader), 1);
 	assert_int_equal(batch_grow(&d->batch), 0);
