@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +192,33 @@ static int put_children(struct page *p, int dir_fd, const struct izo_fid *dir,
 		e = put_child(p, fd, dir, dev, ent->d_name);
 	}
 	return e ? e : -errno;
+}
+
+static bool path_of(int fd, char ret[PATH_MAX])
+{
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, ret, PATH_MAX - 1);
+	ret[n < 0 ? 0 : n] = 0;
+	return n > 0;
+}
+
+bool listing_allowed(const struct listing *l, const struct izo_fid *fid)
+{
+	_cleanup_fd_ int fd = -1;
+	char root[PATH_MAX], path[PATH_MAX];
+	size_t n;
+
+	if (index_inside_ro(l->index, fid))
+		return true;
+	fd = fid_open(l->mount, fid, O_PATH | O_DIRECTORY);
+	if (fd < 0 || !path_of(fd, path) || !path_of(l->mount->fd, root))
+		return false;
+	n = strcmp(root, "/") ? strlen(root) : 0;
+	return !strncmp(path, root, n) && path[n] == '/' &&
+	       strncmp(path + n, "/.intermezzo", 12);
 }
 
 int listing_answer(const struct listing *l, const struct wire_list *w)

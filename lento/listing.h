@@ -19,6 +19,9 @@ struct listing {
 	void *ctx;
 };
 
+/* May a peer see that object? It is in the fileset by the index; or it is a
+ * directory below the root by now, and the index does not know it yet. */
+bool listing_allowed(const struct listing *l, const struct izo_fid *fid);
 /* 0 (also when the object is gone: an empty answer) or -errno of send or of
  * the directory. */
 int listing_answer(const struct listing *l, const struct wire_list *w);

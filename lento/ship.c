@@ -102,7 +102,7 @@ static int answer(struct ship *s, const struct ask *a)
 
 	switch (a->type) {
 	case WIRE_LIST:
-		return index_inside_ro(l.index, &a->list.fid) ?
+		return listing_allowed(&l, &a->list.fid) ?
 			listing_answer(&l, &a->list) :
 			send_entries(s, a->list.ask, NULL, 0, true);
 	case WIRE_WANT:
