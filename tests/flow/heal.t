@@ -20,24 +20,18 @@ state_of() {	# HOST FOLDER: where the fileset's state lies on it
 	sed -i "/^path@$1/a state@$1 = $2" "$dir"/*/etc/fsetdb
 }
 
-# Started after a power cut: another boot, and what was not synced may be gone.
+# Started after a power cut: another boot, and what was not synced may be gone. The
+# mount namespace is made in a way that works in a chroot as well.
 start_after_cut() {	# HOST
 	echo "cut-$RANDOM-$RANDOM" > "$dir/boot"
-	pair_lento=$dir/lento-cut
-	cat > "$pair_lento" <<- END
-	#!/bin/bash
-	mount --bind "$dir/boot" /proc/sys/kernel/random/boot_id
-	exec "$B/tests/lento-scripted" "\$@"
-	END
-	chmod +x "$pair_lento"
-	pair_lento="unshare -m $dir/lento-cut"
-	local h=$1
-	# shellcheck disable=SC2086
-	$pair_lento --etc "$pair_dir/$h/etc" --run "$pair_dir/$h/run" \
-		2>> "$pair_dir/$h/log" &
-	echo $! > "$pair_dir/$h/pid"
-	pair_lento=$B/tests/lento-scripted
-	wait_until 60 pair_answers "$h"
+	# shellcheck disable=SC2016
+	unshare -m --propagation unchanged bash -c '
+		mount --make-private /proc &&
+		mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"' \
+		"$dir/boot" "$pair_lento" --etc "$dir/$1/etc" --run "$dir/$1/run" \
+		2>> "$dir/$1/log" &
+	echo $! > "$dir/$1/pid"
+	wait_until 60 pair_answers "$1"
 }
 
 # The map is made anew from the tree; then a deep subtree comes in.
