@@ -23,6 +23,7 @@
 
 #define INDEX_MAP_BYTES	(64ULL << 30)
 #define INDEX_DEPTH_MAX	4096
+#define FLUSH_OBJECTS	16384
 
 struct index {
 	MDB_env *env;
@@ -170,7 +171,7 @@ void index_abort(struct index *x)
 	x->txn = NULL;
 }
 
-int index_clear(struct index *x)
+static int index_clear(struct index *x)
 {
 	int e = writer(x);
 
@@ -501,10 +502,20 @@ static int walk_dir(struct index *x, const struct fid_mount *m,
 	return e ? e : -errno;
 }
 
-int index_walk(struct index *x, const struct fid_mount *m,
-	       const struct izo_fid *fid, uint64_t *ret_n)
+/* What was added goes to the disk, so that memory does not follow the tree. */
+static int flush(struct index *x)
+{
+	int e = x->txn ? mdb_txn_commit(x->txn) : 0;
+
+	x->txn = NULL;
+	return mdb_errno(e);
+}
+
+static int walk(struct index *x, const struct fid_mount *m, const struct izo_fid *fid,
+		uint64_t *ret_n, uint64_t flush_each)
 {
 	struct walk_todo todo = { 0 };
+	uint64_t flushed = 0;
 	int e = todo_push(&todo, fid);
 
 	*ret_n = 0;
@@ -512,7 +523,24 @@ int index_walk(struct index *x, const struct fid_mount *m,
 		struct izo_fid dir = todo.fid[--todo.n];
 
 		e = walk_dir(x, m, &dir, &todo, ret_n);
+		if (!e && *ret_n - flushed >= flush_each) {
+			flushed = *ret_n;
+			e = flush(x);
+		}
 	}
 	free(todo.fid);
 	return e;
+}
+
+int index_walk(struct index *x, const struct fid_mount *m,
+	       const struct izo_fid *fid, uint64_t *ret_n)
+{
+	return walk(x, m, fid, ret_n, UINT64_MAX);
+}
+
+int index_build(struct index *x, const struct fid_mount *m, uint64_t *ret_n)
+{
+	int e = index_clear(x);
+
+	return e ? e : walk(x, m, &x->root, ret_n, FLUSH_OBJECTS);
 }

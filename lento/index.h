@@ -39,7 +39,6 @@ int index_remove(int dir_fd);
 
 void index_mark_get(struct index *x, struct index_mark *ret);
 int index_commit(struct index *x, const struct index_mark *mark);
-int index_clear(struct index *x);
 /* Gives up what was not committed: the writer thread's last call. */
 void index_abort(struct index *x);
 
@@ -71,5 +70,8 @@ void index_path(struct index *x, const struct izo_fid *fid, char *ret, size_t si
  * caller). ret_n counts objects. Names that vanish meanwhile are skipped. */
 int index_walk(struct index *x, const struct fid_mount *m,
 	       const struct izo_fid *fid, uint64_t *ret_n);
+/* Everything anew, from the root. Commits on the way, without a mark: one that
+ * was cut is an index that was never built. */
+int index_build(struct index *x, const struct fid_mount *m, uint64_t *ret_n);
 
 #endif

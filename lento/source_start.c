@@ -55,9 +55,7 @@ int source_build_index(struct source *s)
 			return e;
 		journal_end(s->journal, &end);
 	}
-	e = index_clear(s->index);
-	if (!e)
-		e = index_walk(s->index, &s->mount, &s->root, &n);
+	e = index_build(s->index, &s->mount, &n);
 	if (e)
 		return e;
 	s->mark = (struct index_mark){ .epoch = end.epoch, .seq = end.seq,
