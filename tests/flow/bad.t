@@ -284,12 +284,36 @@ full_disk() {
 	lento_stop beta
 }
 
+# The same object below the fileset's root and beside it.
+snooping() {
+	local uuid=6b1f4a527d0e4b559c1e00000000da7a ino gen f
+	truncate -s 64M "$dir/img"
+	mkfs.ext4 -qF "$dir/img"
+	mkdir "$dir/mnt"
+	mount -o loop "$dir/img" "$dir/mnt"
+	mkdir "$dir/mnt/root"
+	# shellcheck disable=SC2034
+	pair_root_alpha=$dir/mnt/root
+	echo inside > "$dir/mnt/root/f"
+	echo outside > "$dir/mnt/f"
+	script_pair alpha beta
+	alpha_start
+	for f in root/f f; do
+		ino=$(stat -c %i "$dir/mnt/$f")
+		gen=$(lsattr -v "$dir/mnt/$f" | awk '{ print $1 }')
+		"$B/tests/flow/badpeer" "$pair_base_port" snoop beta "$uuid" "$ino" "$gen" \
+			"$([ $f = f ] && echo 0 || echo 1)" || pair_fail "$f: status $?"
+	done
+	unset pair_root_alpha
+}
+
 scenario "configurations are refused with file and line" configurations
 scenario "plaintext is for loopback" listen_addresses
 scenario "a fileset without its folder" missing_folders
 scenario "a fileset of an unknown uuid" unknown_uuid
 scenario "a replicator that the server does not list" unlisted
 scenario "peers that speak nonsense" nonsense
+scenario "a replicator asks for what is not in its fileset" snooping
 scenario "another host answers at the address" wrong_host
 scenario "a second daemon" second_daemon
 scenario "a journal with a flipped bit" flipped_bit

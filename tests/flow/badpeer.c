@@ -9,9 +9,14 @@
  *   sum      HELLO with a wrong sum  long N   a good HELLO of N, then a frame
  *                                             of 4 GiB
  *   channel N  the same, then a frame of a fileset that is not there
+ *
+ * `badpeer PORT snoop N UUID INO GEN WANTED` is a replicator N of the fileset UUID (32
+ * hex digits) that asks for the object INO, GEN, also for its contents. Status 0
+ * when it gets records and bytes (WANTED 1), or none (0).
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +71,53 @@ static void hello(int fd, unsigned major, const char *name, unsigned spoil)
 	frame(fd, WIRE_HELLO, 0, &m, sizeof(m), spoil);
 }
 
+static void take(int fd, void *p, size_t n)
+{
+	if (n && recv(fd, p, n, MSG_WAITALL) != (ssize_t)n) {
+		fprintf(stderr, "badpeer: no answer\n");
+		exit(2);
+	}
+}
+
+/* The next frame of a type; others are passed over. Bytes of its payload. */
+static size_t await(int fd, enum wire_type type, char *payload)
+{
+	struct wire_header h;
+
+	do {
+		take(fd, &h, sizeof(h));
+		take(fd, payload, wire_padded(h.len));
+	} while (h.type != type);
+	return h.len;
+}
+
+static int snoop(int fd, char **arg)
+{
+	static char payload[WIRE_PAYLOAD_MAX + WIRE_ALIGN];
+	struct izo_fid fid = { .ino = strtoull(arg[2], NULL, 10),
+			       .gen = strtoul(arg[3], NULL, 10) };
+	struct wire_attach a = { .mode = WIRE_MODE_FILL };
+	struct wire_list list = { .ask = 7, .fid = fid };
+	struct wire_want want = { .ask = 8, .fid = fid, .have_size = ~0ULL };
+	struct wire_data_end end;
+	bool got;
+
+	for (int i = 0; i < 16; i++)
+		sscanf(arg[1] + 2 * i, "%2hhx", &a.uuid[i]);
+	snprintf(a.name, sizeof(a.name), "data");
+	hello(fd, WIRE_VERSION_MAJOR, arg[0], 0);
+	frame(fd, WIRE_ATTACH, 1, &a, sizeof(a), 0);
+	await(fd, WIRE_ATTACHED, payload);
+	frame(fd, WIRE_LIST, 1, &list, sizeof(list), 0);
+	got = await(fd, WIRE_ENTRIES, payload) > sizeof(struct wire_answer);
+	frame(fd, WIRE_WANT, 1, &want, sizeof(want), 0);
+	await(fd, WIRE_DATA_END, payload);
+	memcpy(&end, payload, sizeof(end));
+	if (got != (end.status == WIRE_DATA_OK))
+		return 3;
+	return got == (arg[4][0] == '1') ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *how = argc > 2 ? argv[2] : "", *arg = argc > 3 ? argv[3] : "";
@@ -76,6 +128,8 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	fd = dial(argv[1]);
+	if (!strcmp(how, "snoop"))
+		return argc == 8 ? snoop(fd, argv + 3) : 2;
 	if (!strcmp(how, "http"))
 		say(fd, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 35);
 	else if (!strcmp(how, "random") && getrandom(bytes, sizeof(bytes), 0) > 0)
