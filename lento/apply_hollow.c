@@ -56,6 +56,8 @@ static int withhold(struct apply *a, const struct izo_record *r)
 
 	if (known && known != -ENOENT)
 		return known;
+	if (!known && e.type != S_IFREG)
+		return -EBADMSG;
 	err = hollow_withhold(a->hollow, &r->obj, &r->dir, record_name(r),
 			      r->name_len);
 	if (err)		/* > 0: of an earlier batch, and free already */

@@ -127,8 +127,9 @@ static const struct izo_fid *died(const struct izo_record *r)
 		       &r->obj;
 	case IZO_EXPEL:
 		return r->attr.nlink > 1 || r->flags & IZO_F_TREE ? NULL : &r->obj;
-	case IZO_RENAME:
-		return fid_none(&r->victim) || r->victim_nlink ? NULL : &r->victim;
+	case IZO_RENAME:	/* a directory replaces directories only */
+		return fid_none(&r->victim) || r->victim_nlink ||
+		       S_ISDIR(r->attr.mode) ? NULL : &r->victim;
 	default:
 		return NULL;
 	}
@@ -164,7 +165,7 @@ static int note(struct batch *b, const struct izo_record *r)
 	case IZO_FSYNC:
 	case IZO_FALLOC:
 	case IZO_REMAP:
-		return flag(b, &r->obj, BATCH_POINT);
+		return S_ISREG(r->attr.mode) ? flag(b, &r->obj, BATCH_POINT) : 0;
 	case IZO_SETATTR:
 		/* What was sent tells of an older time, and counts more than r. */
 		if (r->op_flags & IZO_ATTR_MTIME)

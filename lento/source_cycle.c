@@ -129,6 +129,8 @@ static int note_contents(struct source *s, const struct izo_record *r)
 		/* Its pages may be dirty already, and then make no marks. */
 		if (r->flags & IZO_F_TREE)
 			return syncfs(s->root_fd) ? -errno : 0;
+		if (!S_ISREG(r->attr.mode))
+			return 0;
 		range = (struct izo_range){ 0, IZO_TO_EOF };
 		break;
 	case IZO_RENAME:

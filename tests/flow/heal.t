@@ -166,6 +166,10 @@ left_and_back() {
 	all_synced
 	[ -s "$(pair_root beta)/f" ]
 	[ "$(pair_number beta hollow)" = 0 ] || pair_fail "something stays hidden"
+	# what has no contents comes in as well
+	tell "mknod p.bak 010644 0" "symlink s.bak to" "rename p.bak p" "rename s.bak s"
+	all_synced
+	[ -p "$(pair_root beta)/p" ] && [ -L "$(pair_root beta)/s" ]
 }
 
 other_exclusions() {

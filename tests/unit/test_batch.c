@@ -166,6 +166,25 @@ static void gone_is_explained(void **state)
 	assert_true(batch_hollow(inode(d, 10)));
 }
 
+/* A directory has no contents that could be gone. */
+static void directories_are_never_hollow(void **state)
+{
+	struct place_dir *d = *state;
+	struct izo_record *r = make(IZO_FSYNC, 20, "", "");
+
+	r->attr.mode = S_IFDIR | 0755;
+	assert_int_equal(journal_append(d->journal, r), 0);
+	free(r);
+	r = make(IZO_RENAME, 21, "a", "b");
+	r->attr.mode = S_IFDIR | 0755;
+	r->victim.ino = 20;
+	assert_int_equal(journal_append(d->journal, r), 0);
+	free(r);
+	border(d);
+	assert_int_equal(batch_read(&d->batch, d->reader), 1);
+	assert_true(!inode(d, 20) || !batch_hollow(inode(d, 20)));
+}
+
 /* A file that was sent and is due again in what was taken in is sent again. */
 static void due_again(void **state)
 {
@@ -316,6 +335,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(whole_cycles_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(gone_is_explained, setup, teardown),
+		cmocka_unit_test_setup_teardown(directories_are_never_hollow, setup, teardown),
 		cmocka_unit_test_setup_teardown(due_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(each_record_once, setup, teardown),
 		cmocka_unit_test(names_that_stood_before),
