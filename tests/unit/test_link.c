@@ -211,7 +211,7 @@ static void dial_beta(const char *host, unsigned port)
 static void connect_both(void)
 {
 	dial_beta("127.0.0.1", serve_beta());
-	assert_true(run(both_up, 3000));
+	assert_true(run(both_up, 20000));
 }
 
 /* Raw peers ---------------------------------------------------------------------- */
@@ -298,7 +298,7 @@ static void expect_refused(int fd, const char *text)
 {
 	char bye[4096];
 
-	assert_true(run(beta_down, 3000));
+	assert_true(run(beta_down, 20000));
 	assert_non_null(strstr(beta.why, text));
 	assert_int_equal(beta.ups, 0);
 	assert_int_equal(raw_read(fd, bye, sizeof(bye)), WIRE_BYE);
@@ -446,7 +446,7 @@ static void hello_by_name(void **state)
 {
 	(void)state;
 	dial_beta("localhost", serve_beta());
-	assert_true(run(both_up, 5000));
+	assert_true(run(both_up, 20000));
 }
 
 static void other_major(void **state)
@@ -508,7 +508,7 @@ static void wrong_name_answers(void **state)
 
 	(void)state;
 	dial(&alpha, &o, "127.0.0.1", serve_beta());
-	assert_true(run(both_down, 3000));
+	assert_true(run(both_down, 20000));
 	assert_non_null(strstr(alpha.why, "beta answers at 127.0.0.1"));
 	assert_non_null(strstr(alpha.why, "alpha expects gamma"));
 	assert_non_null(strstr(beta.why, "the peer says: beta answers"));
@@ -554,7 +554,7 @@ static void frames_of_all_sizes(void **state)
 	(void)state;
 	proxy_start(&p, serve_beta(), ~0ull);
 	dial_beta("127.0.0.1", p.port);
-	assert_true(run(both_up, 3000));
+	assert_true(run(both_up, 20000));
 	alpha.expect = beta.expect = 0;
 	sender_start(&a, alpha.link, SIZES, 0);
 	sender_start(&b, beta.link, SIZES, 0);
@@ -564,7 +564,7 @@ static void frames_of_all_sizes(void **state)
 	assert_int_equal(a.rc | b.rc, 0);
 	link_dial_stop(alpha.dialer);
 	alpha.dialer = NULL;
-	assert_true(run(beta_down, 3000));
+	assert_true(run(beta_down, 20000));
 	assert_string_equal(beta.why, "the peer says: stopping");
 	proxy_end(&p);
 }
@@ -578,9 +578,9 @@ static void flipped_bit(void **state)
 	/* In the payload of the 20th frame of 4 KiB. */
 	proxy_start(&p, serve_beta(), 16 + sizeof(struct wire_hello) + 19 * (16 + 4096) + 999);
 	dial_beta("127.0.0.1", p.port);
-	assert_true(run(both_up, 3000));
+	assert_true(run(both_up, 20000));
 	sender_start(&a, alpha.link, 100, 4096);
-	assert_true(run(both_down, 3000));
+	assert_true(run(both_down, 20000));
 	assert_int_equal(beta.frames, 19);
 	assert_string_equal(beta.why, "checksum of a frame is wrong (RECORDS, 4096 bytes)");
 	assert_non_null(strstr(alpha.why, beta.why));
@@ -597,11 +597,11 @@ static void expect_broken(const struct wire_header *h, const char *text)
 	int fd = raw_hello(serve_beta(), &m);
 	char bye[4096];
 
-	assert_true(run(beta_up, 3000));
+	assert_true(run(beta_up, 20000));
 	run(NULL, 5);			/* its HELLO leaves */
 	assert_int_equal(raw_read(fd, bye, sizeof(bye)), WIRE_HELLO);
 	raw_write(fd, h, sizeof(*h));
-	assert_true(run(beta_down, 3000));
+	assert_true(run(beta_down, 20000));
 	assert_non_null(strstr(beta.why, text));
 	assert_int_equal(raw_read(fd, bye, sizeof(bye)), WIRE_BYE);
 	assert_non_null(strstr(bye, text));
@@ -648,7 +648,7 @@ static void refused_frame(void **state)
 	connect_both();
 	beta.refuse = -EPROTO;
 	sender_start(&a, alpha.link, 1, 64);
-	assert_true(run(both_down, 3000));
+	assert_true(run(both_down, 20000));
 	assert_string_equal(beta.why, "RECORDS refused: Protocol error");
 	assert_non_null(strstr(alpha.why, "RECORDS refused"));
 	pthread_join(a.thread, NULL);
@@ -740,7 +740,7 @@ static void slow_reader(void **state)
 	pthread_t t;
 
 	(void)state;
-	assert_true(run(beta_up, 3000));
+	assert_true(run(beta_up, 20000));
 	sender_start(&s, beta.link, 512, 131072);		/* 64 MiB */
 	run_until_blocked(&s);
 	assert_true(s.sent < s.frames);
@@ -749,7 +749,7 @@ static void slow_reader(void **state)
 	pthread_create(&t, NULL, drain, &fd);
 	finishing = &s;
 	loop_timer(loop, 5, poll_finished, NULL, NULL);
-	assert_true(run(finished, 10000));
+	assert_true(run(finished, 30000));
 	pthread_join(s.thread, NULL);
 	assert_int_equal(s.rc, 0);
 	link_listen_stop(beta.server);
@@ -766,11 +766,11 @@ static void blocked_sender_wakes_on_down(void **state)
 	struct sender s;
 
 	(void)state;
-	assert_true(run(beta_up, 3000));
+	assert_true(run(beta_up, 20000));
 	sender_start(&s, beta.link, 512, 131072);
 	run_until_blocked(&s);
 	close(fd);
-	assert_true(run(beta_down, 3000));
+	assert_true(run(beta_down, 20000));
 	pthread_join(s.thread, NULL);
 	assert_int_equal(s.rc, -ENOTCONN);
 }
@@ -786,7 +786,7 @@ static void silent_peer(void **state)
 	o.ping_ms = 50;
 	o.dead_ms = 200;
 	fd = raw_hello(serve(&beta, &o), &m);
-	assert_true(run(beta_down, 3000));
+	assert_true(run(beta_down, 20000));
 	assert_string_equal(beta.why, "nothing heard for 200 ms");
 	assert_true(loop_now_ms() - begin >= 200);
 	close(fd);
@@ -799,13 +799,13 @@ static void pings_keep_it_up(void **state)
 
 	(void)state;
 	o.ping_ms = d.ping_ms = 50;
-	o.dead_ms = d.dead_ms = 200;
+	o.dead_ms = d.dead_ms = 1000;
 	dial(&alpha, &d, "127.0.0.1", serve(&beta, &o));
-	run(NULL, 700);
+	run(NULL, 1500);		/* longer than silence may last */
 	assert_int_equal(alpha.downs + beta.downs, 0);
 	assert_true(both_up());
 	link_stats(alpha.link, &st);
-	assert_in_range(st.rtt_us, 1, 100000);
+	assert_in_range(st.rtt_us, 1, 1000000);
 }
 
 static bool beta_twice(void) { return beta.ups == 2; }
@@ -823,17 +823,17 @@ static void second_of_a_name(void **state)
 	o.dead_ms = 5000;
 	port = serve(&beta, &o);
 	a = raw_hello(port, &m);
-	run(NULL, 50);
+	assert_true(run(beta_up, 20000));
 	assert_int_equal(beta.ups, 1);
 	b = raw_hello(port, &m);
-	assert_true(run(beta_down, 3000));
+	assert_true(run(beta_down, 20000));
 	assert_non_null(strstr(beta.why, "alpha is connected to beta already, from 127."));
 	assert_non_null(beta.link);
 	assert_int_equal(raw_read(b, bye, sizeof(bye)), WIRE_BYE);
 	close(b);
 	run(NULL, 300);			/* the first falls silent: it is replaced */
 	b = raw_hello(port, &m);
-	assert_true(run(beta_twice, 3000));
+	assert_true(run(beta_twice, 20000));
 	assert_non_null(strstr(beta.why, "replaced by a new connection"));
 	close(a);
 	close(b);
@@ -904,7 +904,7 @@ static void dies_and_returns(void **state)
 	connect_both();
 	old = link_get(alpha.link);
 	link_end(beta.link, "killed by the test");
-	assert_true(run(alpha_back, 1000));
+	assert_true(run(alpha_back, 20000));
 	assert_string_equal(alpha.why, "the peer says: killed by the test");
 	/* The old link stays dead while the new one works. */
 	assert_int_equal(link_send(old, WIRE_RECORDS, 0, 1, NULL, 0), -ENOTCONN);
