@@ -108,7 +108,9 @@ static int note_contents(struct source *s, const struct izo_record *r)
 	case IZO_SETATTR:
 		if (!(r->op_flags & IZO_ATTR_SIZE) || !S_ISREG(r->attr.mode))
 			return 0;
-		range = (struct izo_range){ r->attr.size & ~4095ULL, IZO_TO_EOF };
+		/* with the block before the end, whose bytes may be new zeros */
+		range = (struct izo_range){
+			r->attr.size ? (r->attr.size - 1) & ~4095ULL : 0, IZO_TO_EOF };
 		break;
 	case IZO_FALLOC:
 		range = falloc_range(r);

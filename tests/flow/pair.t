@@ -384,6 +384,10 @@ holes_at_old_ends() {
 	all_synced
 	tell "truncate f 16161"
 	all_synced
+	tell "create whole 0644" "truncate whole 1048576"
+	all_synced
+	tell "auto 0" "truncate whole 8192" "truncate whole 40960" cycle "auto 1"
+	all_synced
 	tell "auto 0" "truncate f 4493" "truncate f 80000" cycle "auto 1"
 	all_synced
 }
