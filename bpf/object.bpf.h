@@ -26,37 +26,77 @@ static __always_inline bool ours(struct inode *i)
 		bpf_core_field_offset(struct type, embed) + \
 		bpf_core_field_offset(struct type, member))
 
-static __always_inline u64 subvol_of(struct inode *i)
+/* What one filesystem alone has is read in functions of its own: where its module
+ * is not loaded the members cannot be found, and a compiler that moved their
+ * offsets before the question which filesystem this is would spoil the program
+ * for all (clang 19 does). */
+static __noinline u64 btrfs_subvol(u64 inode)
 {
 	struct btrfs_root *root = NULL;
 	u64 id = 0;
 
-	if (izo_fs != IZO_FS_BTRFS)
-		return 0;
-	AROUND(i, btrfs_inode, vfs_inode, root, &root);
+	AROUND(inode, btrfs_inode, vfs_inode, root, &root);
 	bpf_core_read(&id, sizeof(id), &root->root_key.objectid);
 	return id;
 }
 
-static __always_inline u64 txn_of(struct inode *i)
+static __noinline u64 btrfs_txn(u64 inode)
 {
 	u64 txn = 0;
 
-	if (izo_fs == IZO_FS_EXT4) {
-		u32 tid = 0;
-
-		AROUND(i, ext4_inode_info, vfs_inode, i_sync_tid, &tid);
-		txn = tid;
-	} else if (izo_fs == IZO_FS_XFS) {
-		struct xfs_inode_log_item *item = NULL;
-
-		AROUND(i, xfs_inode, i_vnode, i_itemp, &item);
-		if (item)
-			bpf_core_read(&txn, sizeof(txn), &item->ili_commit_seq);
-	} else if (izo_fs == IZO_FS_BTRFS) {
-		AROUND(i, btrfs_inode, vfs_inode, last_trans, &txn);
-	}
+	AROUND(inode, btrfs_inode, vfs_inode, last_trans, &txn);
 	return txn;
+}
+
+static __noinline u64 ext4_txn(u64 inode)
+{
+	u32 tid = 0;
+
+	AROUND(inode, ext4_inode_info, vfs_inode, i_sync_tid, &tid);
+	return tid;
+}
+
+static __noinline u64 xfs_txn(u64 inode)
+{
+	struct xfs_inode_log_item *item = NULL;
+	u64 txn = 0;
+
+	AROUND(inode, xfs_inode, i_vnode, i_itemp, &item);
+	if (item)
+		bpf_core_read(&txn, sizeof(txn), &item->ili_commit_seq);
+	return txn;
+}
+
+static __noinline u64 ext4_flags(u64 inode)
+{
+	unsigned long flags = 0;
+
+	AROUND(inode, ext4_inode_info, vfs_inode, i_flags, &flags);
+	return flags;
+}
+
+static __noinline u64 xfs_flags(u64 inode)
+{
+	u16 flags = 0;
+
+	AROUND(inode, xfs_inode, i_vnode, i_diflags, &flags);
+	return flags;
+}
+
+static __always_inline u64 subvol_of(struct inode *i)
+{
+	return izo_fs == IZO_FS_BTRFS ? btrfs_subvol((u64)i) : 0;
+}
+
+static __always_inline u64 txn_of(struct inode *i)
+{
+	if (izo_fs == IZO_FS_EXT4)
+		return ext4_txn((u64)i);
+	if (izo_fs == IZO_FS_XFS)
+		return xfs_txn((u64)i);
+	if (izo_fs == IZO_FS_BTRFS)
+		return btrfs_txn((u64)i);
+	return 0;
 }
 
 #define FS_SYNC_FL	0x00000008
@@ -71,17 +111,12 @@ static __always_inline u64 txn_of(struct inode *i)
  * just these; btrfs hands down none that is replicated. */
 static __always_inline u32 inherited_flags(struct inode *i)
 {
-	if (izo_fs == IZO_FS_EXT4) {
-		unsigned long flags = 0;
-
-		AROUND(i, ext4_inode_info, vfs_inode, i_flags, &flags);
-		return flags & (FS_SYNC_FL | FS_NODUMP_FL | FS_NOATIME_FL |
-				FS_DIRSYNC_FL);
-	}
+	if (izo_fs == IZO_FS_EXT4)
+		return ext4_flags((u64)i) & (FS_SYNC_FL | FS_NODUMP_FL |
+					     FS_NOATIME_FL | FS_DIRSYNC_FL);
 	if (izo_fs == IZO_FS_XFS) {
-		u16 flags = 0;
+		u64 flags = xfs_flags((u64)i);
 
-		AROUND(i, xfs_inode, i_vnode, i_diflags, &flags);
 		return (flags & XFS_DIFLAG_SYNC ? FS_SYNC_FL : 0) |
 		       (flags & XFS_DIFLAG_NOATIME ? FS_NOATIME_FL : 0) |
 		       (flags & XFS_DIFLAG_NODUMP ? FS_NODUMP_FL : 0);
