@@ -48,6 +48,17 @@ static int keep_time(struct apply *a, const struct izo_fid *peer, int dir)
 	return 0;
 }
 
+/* Frees the name at, where hollow peer stands. */
+static int free_name(struct apply *a, const struct izo_fid *peer,
+		     const struct izo_fid *dir, const struct at *at)
+{
+	int err = keep_time(a, dir, at->dir);
+
+	if (!err)
+		err = mutate_unlink(&a->stage, at->dir, at->name, 0);
+	return err ? err : names_settle(a, peer, HOLLOW_NLINK_LOOK);
+}
+
 static int withhold(struct apply *a, const struct izo_record *r)
 {
 	struct fidmap_entry e;
@@ -66,10 +77,7 @@ static int withhold(struct apply *a, const struct izo_record *r)
 		      known ? NULL : &e.local, &at);
 	if (err || at.dir < 0 || at.here != HERE_THIS)
 		return err;
-	err = keep_time(a, &r->dir, at.dir);
-	if (!err)
-		err = mutate_unlink(&a->stage, at.dir, at.name, 0);
-	return err ? err : names_settle(a, &r->obj, HOLLOW_NLINK_LOOK);
+	return free_name(a, &r->obj, &r->dir, &at);
 }
 
 int apply_withhold(struct apply *a, const void *record, size_t bytes)
@@ -100,9 +108,10 @@ static int hollow_at(struct apply *a, const struct izo_fid *peer,
 	if (r)
 		return r == -ENOENT ? 0 : r;
 	r = at_open(a, dir, name, len, &e.local, &at);
-	if (!r && at.dir >= 0 && at.here == HERE_THIS)
-		hollow_stands(a->hollow, peer, dir, name, len);
-	return r;
+	if (r || at.dir < 0 || at.here != HERE_THIS)
+		return r;
+	hollow_freed(a->hollow, peer, dir, name, len);
+	return free_name(a, peer, dir, &at);
 }
 
 int names_hollow(struct apply *a, const struct izo_record *r)

@@ -125,8 +125,8 @@ int names_settle(struct apply *a, const struct izo_fid *peer, unsigned nlink);
 int batch_intent(struct apply *a);
 
 /* apply_hollow.c */
-/* Tells the hollow table where hollow objects of r stand all the same: a fill
- * had found them while they lived. */
+/* Frees the names that r gives to hollow files and at which they stand already:
+ * an earlier try of the batch, or a fill, had brought them there. */
 int names_hollow(struct apply *a, const struct izo_record *r);
 
 /* apply_place.c */

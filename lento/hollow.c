@@ -490,15 +490,15 @@ int hollow_record(struct hollow *h, const struct izo_record *r,
 	return 0;
 }
 
-void hollow_stands(struct hollow *h, const struct izo_fid *fid,
-		   const struct izo_fid *dir, const char *name, unsigned len)
+void hollow_freed(struct hollow *h, const struct izo_fid *fid,
+		  const struct izo_fid *dir, const char *name, unsigned len)
 {
 	struct hollow_slot *s = slot_at(h, dir, name, len);
 
 	if (!s || !fid_eq(&s->holder, fid))
 		return;
-	h->nshown += fid_none(&s->occupant);
-	s->occupant = *fid;
+	h->nshown -= !fid_none(&s->occupant);
+	s->occupant = none;
 }
 
 void hollow_out_done(struct hollow_out *out)

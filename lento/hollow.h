@@ -56,9 +56,10 @@ int hollow_withhold(struct hollow *h, const struct izo_fid *fid,
 int hollow_record(struct hollow *h, const struct izo_record *r,
 		  struct hollow_out *ret);
 void hollow_out_done(struct hollow_out *out);
-/* The replica's tree was ahead: at this name of hollow fid it shows fid itself. */
-void hollow_stands(struct hollow *h, const struct izo_fid *fid,
-		   const struct izo_fid *dir, const char *name, unsigned len);
+/* The replica's tree was ahead: hollow fid stood at this name and is gone from it,
+ * so its slot there shows nothing. */
+void hollow_freed(struct hollow *h, const struct izo_fid *fid,
+		  const struct izo_fid *dir, const char *name, unsigned len);
 
 /* A subtree left: slots in directories that known() denies are forgotten, and
  * holders left without any slot. */
