@@ -173,8 +173,8 @@ static int run(struct selftest *t)
 {
 	static int (*const all[])(struct selftest *) = {
 		selftest_names, selftest_rename, selftest_tmpfile, selftest_attrs,
-		selftest_points, selftest_remap, selftest_pages, selftest_small, selftest_direct,
-		selftest_removal,
+		selftest_points, selftest_remap, selftest_pages, selftest_small,
+		selftest_direct, selftest_removal,
 	};
 	static int (*const special[])(struct selftest *) = {
 		[IZO_FS_EXT4] = selftest_ext4, [IZO_FS_XFS] = selftest_xfs,
