@@ -6,7 +6,8 @@
 # gamma ...) its replicators.
 #
 #   pair_init DIR HOST...        folders and configuration below DIR
-#   pair_capture=bpf|script:SOCK, pair_root_HOST=PATH  may be set before
+#   pair_capture=bpf|script:SOCK, pair_root_HOST=PATH, pair_address_HOST=IP:PORT
+#                       may be set before
 #   lento_start HOST, lento_stop HOST, lento_kill HOST
 #   pair_netns HOST...           hosts as network namespaces joined by a bridge
 #   pair_status HOST             JSON
@@ -31,10 +32,12 @@ wait_until() {
 }
 
 pair_address() {	# HOST PORT
-	local i
+	local i v=pair_address_$1
 	for i in "${!pair_hosts[@]}"; do
 		[ "${pair_hosts[i]}" = "$1" ] || continue
-		if [ -n "$pair_uses_netns" ]; then
+		if [ -n "${!v:-}" ]; then
+			echo "${!v}"
+		elif [ -n "$pair_uses_netns" ]; then
 			echo "10.99.77.$((i + 1)):$2"
 		else
 			echo "127.0.0.1:$(($2 + i))"
