@@ -162,6 +162,10 @@ static int note(struct batch *b, const struct izo_record *r)
 	case IZO_DUE:
 		return add_due(b, r);
 	case IZO_CLOSE:
+		/* What was sent may tell of an older time: a call that fails, and a
+		 * store that comes too late for the page, set it and mark nothing. */
+		unflag(b, &r->obj, BATCH_SENT);
+		return S_ISREG(r->attr.mode) ? flag(b, &r->obj, BATCH_POINT) : 0;
 	case IZO_FSYNC:
 	case IZO_FALLOC:
 	case IZO_REMAP:
