@@ -15,12 +15,16 @@ int izo_setattr(u64 *ctx)
 {
 	struct dentry *d = (void *)ctx[1];
 	struct iattr *a = (void *)ctx[2];
+	s64 ret = result(ctx);
 	struct izo_record *r;
 	struct inode *i;
 
-	if (FAILED(ctx))
-		return 0;
 	i = d->d_inode;
+	if ((int)ret) {
+		if (a->ia_valid & IZO_ATTR_SIZE && half_done((int)ret))
+			rescan(i);
+		return 0;
+	}
 	if (!ours(i) || outside_dentry(d) || own(i))
 		return 0;
 	r = plain(IZO_SETATTR, i);

@@ -95,8 +95,14 @@ int izo_falloc(u64 *ctx)
 	struct file *f = (void *)ctx[0];
 	struct inode *i = f->f_inode;
 	struct izo_record *r;
+	s64 ret = result(ctx);
 
-	if (FAILED(ctx) || !file_passes(f, i))
+	if ((int)ret) {
+		if (half_done((int)ret))
+			rescan(i);
+		return 0;
+	}
+	if (!file_passes(f, i))
 		return 0;
 	r = plain(IZO_FALLOC, i);
 	if (!r)
@@ -117,7 +123,12 @@ int izo_remap(u64 *ctx)
 	struct izo_record *r;
 	s64 n = result(ctx);
 
-	if (n <= 0 || !file_passes(out, i))
+	if (n <= 0) {
+		if (half_done(n))
+			rescan(i);
+		return 0;
+	}
+	if (!file_passes(out, i))
 		return 0;
 	r = plain(IZO_REMAP, i);
 	if (!r)
@@ -142,17 +153,6 @@ int izo_umount(u64 *ctx)
 		izo_conf.magic = 0;
 	}
 	return 0;
-}
-
-static __always_inline void rescan(struct inode *i)
-{
-	struct izo_record *r;
-
-	if (!ours(i) || own(i) || outside_inode(i))
-		return;
-	r = plain(IZO_RESCAN, i);
-	if (r)
-		end(r, 0);
 }
 
 /* ext4's ioctls that change what a file holds: MOVE_EXT, SWAP_BOOT, and

@@ -12,6 +12,7 @@
 #ifndef BPF_EMIT_H
 #define BPF_EMIT_H
 
+#include <linux/errno.h>
 #include "bpf/object.bpf.h"
 
 /* Room behind the fixed part; one word more for the padding. */
@@ -143,6 +144,39 @@ static __always_inline u32 name_len(struct dentry *d)
 	u32 n = d->d_name.len;
 
 	return n > IZO_NAME_MAX ? IZO_NAME_MAX : n;
+}
+
+/* What the inode holds is to be read again. */
+static __always_inline void rescan(struct inode *i)
+{
+	struct izo_record *r;
+
+	if (!ours(i) || own(i) || outside_inode(i))
+		return;
+	r = plain(IZO_RESCAN, i);
+	if (r)
+		end(r, 0);
+}
+
+/* Refusals change nothing. What failed for any other reason, above all for want of
+ * space, may have changed a part: xfs drops a range before it finds that it cannot
+ * be allocated. An mtime that such a call left alone comes with the close. */
+static __always_inline bool half_done(s64 error)
+{
+	switch ((int)error) {
+	case -EPERM:
+	case -EBADF:
+	case -EACCES:
+	case -EXDEV:
+	case -ENODEV:
+	case -EISDIR:
+	case -EINVAL:
+	case -ETXTBSY:
+	case -EFBIG:
+	case -EOPNOTSUPP:
+		return false;
+	}
+	return error < 0;
 }
 
 #endif
