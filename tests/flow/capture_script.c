@@ -9,8 +9,9 @@
  *   link OLD NEW | unlink P | rmdir P | rename OLD NEW [FLAGS]
  *   tmpfile DIR MODE | linktmp P | chmod P MODE | chown P UID GID
  *   utimens P SEC NSEC | truncate P SIZE | setxattr P NAME VALUE
- *   removexattr P NAME | chattr P FLAGS | fallocate P FLAGS OFF COUNT
- *   write P OFF COUNT CHAR | close P | fsync P
+ *   removexattr P NAME | setacl P NAME VALUE | chattr P FLAGS
+ *   fallocate P FLAGS OFF COUNT | write P OFF COUNT CHAR | close P | fsync P
+ *   cd DIR     paths that do not begin with a slash are from here; cd /: the root
  *   auto 0|1   every operation a cycle of its own (1), or not
  *   cycle      ends the cycle
  *   gap        the next cycle says that something was lost
@@ -19,7 +20,8 @@
  *   swapseq    the next two records have swapped ring sequences (neighbours in
  *              the ring may)
  *
- * Answers: "ok", or "error TEXT". What was answered with ok survives lento, as a
+ * A word may hold any byte as %XX. setxattr takes a fourth word: so many times the
+ * value. Answers: "ok", or "error TEXT". What was answered with ok survives lento, as a
  * pinned ring does: it lies in PATH.ring until it was released.
  */
 #include <errno.h>
@@ -40,6 +42,7 @@
 #include "tests/flow/recmake.h"
 
 #define LINE_MAX_BYTES	8192
+#define CONTENT_MAX	65536
 #define BUFFER_BYTES	(16u << 20)
 #define MARKS_MAX	4096
 #define WORDS_MAX	6
@@ -71,6 +74,7 @@ static const struct { const char *word; enum rec_op op; } ops[] = {
 	{ "chmod", REC_CHMOD }, { "chown", REC_CHOWN },
 	{ "utimens", REC_UTIMENS }, { "truncate", REC_TRUNCATE },
 	{ "setxattr", REC_SETXATTR }, { "removexattr", REC_REMOVEXATTR },
+	{ "setacl", REC_SETACL },
 	{ "chattr", REC_CHATTR }, { "fallocate", REC_FALLOCATE },
 	{ "write", REC_WRITE }, { "close", REC_CLOSE }, { "fsync", REC_FSYNC },
 };
@@ -176,7 +180,43 @@ static unsigned long number(const char *s)
 	return s ? strtoul(s, NULL, 0) : 0;
 }
 
-static int fill_arg(struct rec_arg *a, char **w, char *content)
+/* %XX in place; the length, for a word may hold a NUL. */
+static size_t unescape(char *word)
+{
+	char *to = word;
+
+	for (char *p = word; *p; p++) {
+		char hex[3] = { p[0] == '%' ? p[1] : 0, 0 };
+
+		if (hex[0])
+			hex[1] = p[2];
+		if (hex[0] && hex[1]) {
+			*to++ = strtoul(hex, NULL, 16);
+			p += 2;
+		} else {
+			*to++ = *p;
+		}
+	}
+	*to = 0;
+	return to - word;
+}
+
+/* The value of an attribute, times over. */
+static int fill_value(struct rec_arg *a, const char *value, size_t len,
+		      unsigned long times, char *content)
+{
+	if (!times)
+		times = 1;
+	if (len * times > CONTENT_MAX)
+		return -EINVAL;
+	for (unsigned long i = 0; i < times; i++)
+		memcpy(content + i * len, value, len);
+	a->value = content;
+	a->len = len * times;
+	return 0;
+}
+
+static int fill_arg(struct rec_arg *a, char **w, const size_t *len, char *content)
 {
 	a->path = w[1];
 	switch (a->op) {
@@ -199,10 +239,12 @@ static int fill_arg(struct rec_arg *a, char **w, char *content)
 	case REC_TRUNCATE:
 		a->off = number(w[2]);
 		break;
-	case REC_SETXATTR: case REC_REMOVEXATTR:
+	case REC_SETXATTR: case REC_REMOVEXATTR: case REC_SETACL:
 		a->name = w[2];
-		a->value = w[3];
-		a->len = w[3] ? strlen(w[3]) : 0;
+		if (!a->name)
+			return -EINVAL;
+		if (w[3])
+			return fill_value(a, w[3], len[3], number(w[4]), content);
 		break;
 	case REC_CHATTR:
 		a->flags = number(w[2]);
@@ -215,7 +257,7 @@ static int fill_arg(struct rec_arg *a, char **w, char *content)
 	case REC_WRITE:
 		a->off = number(w[2]);
 		a->len = number(w[3]);
-		if (a->len > LINE_MAX_BYTES || !w[4])
+		if (a->len > CONTENT_MAX || !w[4])
 			return -EINVAL;
 		memset(content, w[4][0], a->len);
 		a->value = content;
@@ -227,13 +269,13 @@ static int fill_arg(struct rec_arg *a, char **w, char *content)
 	return a->path ? 0 : -EINVAL;
 }
 
-static int operate(struct capture *c, enum rec_op op, char **w)
+static int operate(struct capture *c, enum rec_op op, char **w, const size_t *len)
 {
 	struct rec_arg arg = { .op = op };
 	_cleanup_free_ struct izo_record *r = NULL;
-	char content[LINE_MAX_BYTES];
+	char content[CONTENT_MAX];
 	struct izo_fid dirty = { 0 };
-	int e = fill_arg(&arg, w, content);
+	int e = fill_arg(&arg, w, len, content);
 
 	if (!e)
 		e = rec_do(&c->rec, &arg, &r, &dirty);
@@ -252,13 +294,18 @@ static int operate(struct capture *c, enum rec_op op, char **w)
 static int command(struct capture *c, char *line)
 {
 	char *w[WORDS_MAX] = { 0 }, *save;
+	size_t len[WORDS_MAX] = { 0 };
 	unsigned n = 0;
 
 	for (char *p = strtok_r(line, " ", &save); p && n < WORDS_MAX;
-	     p = strtok_r(NULL, " ", &save))
+	     p = strtok_r(NULL, " ", &save)) {
+		len[n] = unescape(p);
 		w[n++] = p;
+	}
 	if (!n)
 		return -EINVAL;
+	if (!strcmp(w[0], "cd"))
+		return w[1] ? rec_cd(&c->rec, w[1]) : -EINVAL;
 	if (!strcmp(w[0], "auto")) {
 		c->auto_cycle = number(w[1]);
 		return 0;
@@ -278,7 +325,7 @@ static int command(struct capture *c, char *line)
 	}
 	for (size_t i = 0; i < sizeof(ops) / sizeof(*ops); i++)
 		if (!strcmp(w[0], ops[i].word))
-			return operate(c, ops[i].op, w);
+			return operate(c, ops[i].op, w, len);
 	return -EINVAL;
 }
 

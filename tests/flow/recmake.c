@@ -27,28 +27,46 @@ struct place {
 
 int rec_init(struct rec_ctx *c, const char *root)
 {
-	c->tmp_fd = -1;
+	c->tmp_fd = c->base = -1;
 	c->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return c->root < 0 ? -errno : fid_mount_init(&c->mount, c->root);
 }
 
+int rec_cd(struct rec_ctx *c, const char *path)
+{
+	int at = *path == '/' || c->base < 0 ? c->root : c->base, fd = -1;
+
+	path += *path == '/';
+	if (*path || at != c->root) {
+		fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+	}
+	cleanup_fd(&c->base);
+	c->base = fd;
+	return 0;
+}
+
 void rec_done(struct rec_ctx *c)
 {
+	cleanup_fd(&c->base);
 	cleanup_fd(&c->tmp_fd);
 	cleanup_fd(&c->root);
 }
 
 static int place_open(struct rec_ctx *c, const char *path, struct place *p)
 {
-	const char *slash = strrchr(path, '/');
+	int from = *path == '/' || c->base < 0 ? c->root : c->base, r;
 	char dir[4096] = ".";
-	int r;
+	const char *slash;
 
+	path += *path == '/';
+	slash = strrchr(path, '/');
 	if (slash)
 		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
 	*p = (struct place){ .dir = -1, .fd = -1,
 			     .name = slash ? slash + 1 : path };
-	p->dir = openat(c->root, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	p->dir = openat(from, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->dir < 0)
 		return -errno;
 	r = fid_of(&c->mount, p->dir, "", &p->fid);

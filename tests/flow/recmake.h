@@ -2,7 +2,8 @@
 /*
  * recmake.h: does one operation in a source tree by system calls and returns
  * the record that the kernel's capture would make of it. For tests of the
- * applier and as a scripted capture source. Paths are relative to the root;
+ * applier and as a scripted capture source. Paths are relative to the root, or to
+ * where rec_cd() went if they do not begin with a slash;
  * attributes in the record are those after the operation.
  */
 #ifndef TESTS_RECMAKE_H
@@ -20,7 +21,7 @@ enum rec_op {
 };
 
 struct rec_ctx {
-	int root;
+	int root, base;		/* base: of rec_cd(), -1: the root */
 	struct fid_mount mount;
 	int tmp_fd;		/* the last TMPFILE, or -1; LINKTMP takes it */
 };
@@ -39,6 +40,9 @@ struct rec_arg {
 
 int rec_init(struct rec_ctx *c, const char *root);
 void rec_done(struct rec_ctx *c);
+/* Later paths without a slash in front are from there: paths of the test stay
+ * short where the tree is deep. 0 or -errno. */
+int rec_cd(struct rec_ctx *c, const char *path);
 /* 0 and the record (freed by the caller), or -errno and nothing happened. A
  * WRITE has no record: *ret is NULL, *ret_dirty the inode that is dirty; that
  * is also set by TRUNCATE and FALLOCATE. */
