@@ -9,11 +9,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 #include "lento/fill.h"
 #include "lib/cleanup.h"
+#include "lib/digest.h"
 
-#define READ_BYTES	(256u << 10)
 #define SEND_ALL	(~0ULL)
 
 static const struct izo_record *entry_of(const void *group)
@@ -147,27 +146,14 @@ static int child_node(struct apply *a, int dirfd, const void *group,
 	return err ? err : put_done(a, &r->obj, &e);
 }
 
-/* XXH3-128 of all bytes; the file must not be larger than size says. */
-static int digest(int path_fd, unsigned char ret[16])
+static int digest(int path_fd, uint64_t size, unsigned char ret[16])
 {
 	_cleanup_fd_ int fd = -1;
-	_cleanup_free_ void *buf = malloc(READ_BYTES);
-	XXH3_state_t *x = XXH3_createState();
-	XXH128_canonical_t c;
 	char path[32];
-	ssize_t n = -1;
 
 	fd_path(path_fd, path);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (x && buf && fd >= 0) {
-		XXH3_128bits_reset(x);
-		while ((n = read(fd, buf, READ_BYTES)) > 0)
-			XXH3_128bits_update(x, buf, n);
-		XXH128_canonicalFromHash(&c, XXH3_128bits_digest(x));
-		memcpy(ret, c.digest, 16);
-	}
-	XXH3_freeState(x);
-	return n < 0 ? -EIO : 0;
+	return fd < 0 ? -errno : digest_file(fd, size, NULL, ret);
 }
 
 /* A name in d, or none for the file that a fetch wants. */
@@ -231,7 +217,7 @@ static int child_file(struct apply *a, struct fill_dir *d, int dirfd,
 		return -EAGAIN;
 	if (fd >= 0 && !fstat(fd, &st) &&
 	    (uint64_t)st.st_size == r->attr.size) {
-		err = digest(fd, sum);
+		err = digest(fd, st.st_size, sum);
 		if (err)
 			return err;
 		have = true;

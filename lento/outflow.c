@@ -14,8 +14,8 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 #include "lib/cleanup.h"
+#include "lib/digest.h"
 
 #define ALIGN_BYTES	4096ULL
 
@@ -281,22 +281,10 @@ static bool stopped(const struct outflow *o)
 static bool same_digest(struct outflow *o, int fd, uint64_t size,
 			const unsigned char want[16])
 {
-	XXH3_state_t *state = XXH3_createState();
-	XXH128_canonical_t have;
-	uint64_t off = 0;
-	ssize_t n = 0;
+	unsigned char have[16];
 
-	if (!state)
-		return false;
-	XXH3_128bits_reset(state);
-	while (off < size && !stopped(o) &&
-	       (n = pread(fd, o->buf, WIRE_DATA_MAX, off)) > 0) {
-		XXH3_128bits_update(state, o->buf, n);
-		off += n;
-	}
-	XXH128_canonicalFromHash(&have, XXH3_128bits_digest(state));
-	XXH3_freeState(state);
-	return off == size && !memcmp(&have, want, sizeof(have));
+	return !digest_file(fd, size, o->stop, have) &&
+	       !memcmp(have, want, sizeof(have));
 }
 
 int outflow_gone(struct outflow *o, const struct wire_want *w)

@@ -132,7 +132,7 @@ struct wire_want {
 	izo_le64 ask;
 	struct izo_fid fid;
 	izo_le64 have_size;	/* ~0: nothing there, send all */
-	unsigned char have_digest[16];	/* XXH3-128 (canonical) of these bytes */
+	unsigned char have_digest[16];	/* of these bytes, lib/digest.h */
 };
 
 struct wire_answer {
