@@ -157,6 +157,8 @@ static void free_gap(struct inflow *f, bool in_hole, uint64_t old, uint64_t end)
 {
 	uint64_t from = block_of(in_hole ? old : old + BLOCK_BYTES - 1);
 
+	if (end > INT64_MAX)
+		end = INT64_MAX;
 	if (from < end)
 		(void)!fallocate(f->fd, FALLOC_FL_PUNCH_HOLE |
 				 FALLOC_FL_KEEP_SIZE, from, end - from);

@@ -47,9 +47,12 @@ static int open_file(struct outflow *o, const struct izo_fid *fid)
 	return fd;
 }
 
+/* At most the largest offset there is. */
 static uint64_t align_up(uint64_t off)
 {
-	return (off + ALIGN_BYTES - 1) & ~(ALIGN_BYTES - 1);
+	uint64_t up = (off + ALIGN_BYTES - 1) & ~(ALIGN_BYTES - 1);
+
+	return up > INT64_MAX ? INT64_MAX : up;
 }
 
 #define BUF_BLOCKS	(WIRE_DATA_MAX / ALIGN_BYTES)
@@ -90,8 +93,9 @@ static int await_extents(const struct outflow *o, int fd)
 static int send_hole(struct outflow *o, uint64_t ask, const struct izo_fid *fid,
 		     uint64_t off, uint64_t end)
 {
-	struct wire_data d = { ask, *fid, off, end - off };
+	struct wire_data d = { ask, *fid, off, 0 };
 
+	d.len = (end > INT64_MAX ? INT64_MAX : end) - off;
 	return o->send(o->ctx, WIRE_HOLE, &d, sizeof(d), NULL, 0);
 }
 
