@@ -303,8 +303,7 @@ int fill_file_end(struct apply *a, struct fill_ask *k,
 		return new_file(a, k->dir, k->group.p, k->group.len, e);
 	if (!err)
 		err = dress(a, &entry, k->group.p, k->group.len,
-			    &r->attr.atime,
-			    e->mtime.sec ? &e->mtime : &r->attr.mtime);
+			    &r->attr.atime, &e->mtime);
 	if (!err)
 		err = place_file(a, k->dir, r, &entry);
 	return err ? err : put_done(a, &r->obj, &entry);
