@@ -22,7 +22,6 @@
 #include "lib/codec.h"
 
 #define INDEX_MAP_BYTES	(64ULL << 30)
-#define INDEX_DEPTH_MAX	4096
 #define FLUSH_OBJECTS	16384
 
 struct index {
@@ -280,15 +279,22 @@ static bool parent_of(struct index *x, MDB_txn *txn, const struct izo_fid *fid,
 	return true;
 }
 
+/* A tree may be of any depth. Only a torn index leads in a circle, which is seen
+ * when a later step meets the one that was kept (Brent). */
 static bool leads_to_root(struct index *x, MDB_txn *txn, struct izo_fid fid)
 {
-	for (int depth = 0; depth < INDEX_DEPTH_MAX; depth++) {
-		if (fid_eq(&fid, &x->root))
-			return true;
-		if (!parent_of(x, txn, &fid, &fid, NULL, NULL))
+	struct izo_fid kept = fid;
+	uint64_t step = 0, keep_at = 64;
+
+	while (!fid_eq(&fid, &x->root)) {
+		if (!parent_of(x, txn, &fid, &fid, NULL, NULL) || fid_eq(&fid, &kept))
 			return false;
+		if (++step == keep_at) {
+			kept = fid;
+			keep_at *= 2;
+		}
 	}
-	return false;
+	return true;
 }
 
 static bool inside(struct index *x, MDB_txn *txn, const struct izo_fid *fid)

@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,31 +193,39 @@ static int put_children(struct page *p, int dir_fd, const struct izo_fid *dir,
 	return e ? e : -errno;
 }
 
-static bool path_of(int fd, char ret[PATH_MAX])
+/* Is the directory fd below the root, by its parents? By paths it could not be
+ * said: they have a longest length. */
+static bool below_root(const struct listing *l, int fd)
 {
-	char path[64];
-	ssize_t n;
+	_cleanup_fd_ int at = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	struct izo_fid root, ours, fid, last = { 0 };
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, ret, PATH_MAX - 1);
-	ret[n < 0 ? 0 : n] = 0;
-	return n > 0;
+	if (at < 0 || fid_of(l->mount, l->mount->fd, "", &root) ||
+	    fid_of(l->mount, at, "", &fid))
+		return false;
+	if (fid_of(l->mount, l->mount->fd, ".intermezzo", &ours))
+		ours = (struct izo_fid){ 0 };
+	while (!fid_eq(&fid, &root)) {
+		int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		cleanup_fd(&at);
+		at = up;
+		last = fid;
+		/* the same again: the top of the mount */
+		if (at < 0 || fid_of(l->mount, at, "", &fid) || fid_eq(&fid, &last))
+			return false;
+	}
+	return !fid_none(&last) && !fid_eq(&last, &ours);
 }
 
 bool listing_allowed(const struct listing *l, const struct izo_fid *fid)
 {
 	_cleanup_fd_ int fd = -1;
-	char root[PATH_MAX], path[PATH_MAX];
-	size_t n;
 
 	if (index_inside_ro(l->index, fid))
 		return true;
 	fd = fid_open(l->mount, fid, O_PATH | O_DIRECTORY);
-	if (fd < 0 || !path_of(fd, path) || !path_of(l->mount->fd, root))
-		return false;
-	n = strcmp(root, "/") ? strlen(root) : 0;
-	return !strncmp(path, root, n) && path[n] == '/' &&
-	       strncmp(path + n, "/.intermezzo", 12);
+	return fd >= 0 && below_root(l, fd);
 }
 
 int listing_answer(const struct listing *l, const struct wire_list *w)
