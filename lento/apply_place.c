@@ -51,6 +51,47 @@ int place_staged(struct apply *a, const struct izo_fid *peer, int from,
 	return mutate_rename(&a->stage, from, s, dirfd, name, RENAME_NOREPLACE);
 }
 
+/* The name at which the kernel knows the open directory; false: its path is too long
+ * to be told. */
+static bool name_by_path(int fd, char ret[IZO_NAME_MAX + 1])
+{
+	char path[32], target[4096], *base;
+	ssize_t n;
+
+	fd_path(fd, path);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n <= 0)
+		return false;
+	target[n] = 0;
+	base = strrchr(target, '/');
+	if (!base || strlen(base + 1) > IZO_NAME_MAX)
+		return false;
+	strcpy(ret, base + 1);
+	return true;
+}
+
+static int name_by_search(struct apply *a, int up, const struct izo_fid *local,
+			  char ret[IZO_NAME_MAX + 1])
+{
+	int fd = openat(up, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_dir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct izo_fid found;
+	struct dirent *e;
+
+	if (!d) {
+		cleanup_fd(&fd);
+		return -ESTALE;
+	}
+	while ((e = readdir(d)))
+		if (e->d_ino == local->ino && strcmp(e->d_name, ".") &&
+		    !fid_of(&a->mount, fd, e->d_name, &found) &&
+		    fid_eq(&found, local)) {
+			strcpy(ret, e->d_name);
+			return 0;
+		}
+	return -ESTALE;
+}
+
 /* A directory that stands somewhere in the tree comes here. */
 static int move_dir(struct apply *a, const struct fidmap_entry *e, int dirfd,
 		    const char *name)
@@ -58,24 +99,22 @@ static int move_dir(struct apply *a, const struct fidmap_entry *e, int dirfd,
 	_cleanup_fd_ int fd = fid_open(&a->mount, &e->local,
 				       O_RDONLY | O_DIRECTORY);
 	_cleanup_fd_ int up = -1;
-	char path[32], target[4096], *base;
+	char old[IZO_NAME_MAX + 1];
 	struct izo_fid found;
-	ssize_t n;
+	int r;
 
 	if (fd < 0)
 		return fd;
-	fd_path(fd, path);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n <= 0)
-		return n < 0 ? -errno : -ENOENT;
-	target[n] = 0;
-	base = strrchr(target, '/');
 	up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (up < 0 || !base || fid_of(&a->mount, up, base + 1, &found) < 0 ||
-	    !fid_eq(&found, &e->local))
+	if (up < 0)
 		return -ESTALE;
-	return mutate_rename(&a->stage, up, base + 1, dirfd, name,
-			     RENAME_NOREPLACE);
+	if (!name_by_path(fd, old) || fid_of(&a->mount, up, old, &found) ||
+	    !fid_eq(&found, &e->local)) {
+		r = name_by_search(a, up, &e->local, old);
+		if (r < 0)
+			return r;
+	}
+	return mutate_rename(&a->stage, up, old, dirfd, name, RENAME_NOREPLACE);
 }
 
 int place_link(struct apply *a, const struct fidmap_entry *e, int dirfd,

@@ -230,42 +230,82 @@ static int map_one(struct apply *a, int fd, mode_t *ret_mode)
 	return r < 0 ? r : fidmap_put(a->map, &peer, &e);
 }
 
-static bool foreign(struct apply *a, int fd)
-{
-	struct izo_fid fid;
+/* Directories still to be looked into, by their handles: a tree may be deeper than
+ * there are descriptors. */
+struct todo {
+	struct izo_fid *fid;
+	size_t n, size;
+};
 
-	return fid_of(&a->mount, fd, "", &fid) == -EXDEV;
+static int todo_push(struct todo *t, const struct izo_fid *fid)
+{
+	if (t->n == t->size) {
+		size_t size = t->size ? t->size * 2 : 256;
+		struct izo_fid *p = realloc(t->fid, size * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		t->fid = p;
+		t->size = size;
+	}
+	t->fid[t->n++] = *fid;
+	return 0;
 }
 
-static int map_tree(struct apply *a, int at, bool top)
+static int map_entry(struct apply *a, int dir, const char *name, struct todo *todo)
 {
-	_cleanup_dir_ DIR *d = NULL;
-	struct dirent *ent;
-	int r = 0, fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_fd_ int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct izo_fid local;
+	mode_t mode = 0;
+	int r;
 
 	if (fd < 0)
 		return -errno;
+	r = fid_of(&a->mount, fd, "", &local);
+	if (r == -EXDEV)	/* something else is mounted there */
+		return 0;
+	if (!r)
+		r = map_one(a, fd, &mode);
+	return r || !S_ISDIR(mode) ? r : todo_push(todo, &local);
+}
+
+static int map_dir(struct apply *a, const struct izo_fid *dir, struct todo *todo)
+{
+	bool top = fid_eq(dir, &a->root_local);
+	_cleanup_dir_ DIR *d = NULL;
+	struct dirent *ent;
+	int r = 0, fd = fid_open(&a->mount, dir, O_RDONLY | O_DIRECTORY);
+
+	if (fd < 0)
+		return fd;
 	d = fdopendir(fd);
 	if (!d) {
 		close(fd);
 		return -ENOMEM;
 	}
 	while (!r && (ent = readdir(d))) {
-		_cleanup_fd_ int child = -1;
-		mode_t mode = 0;
-
 		if (!strcmp(ent->d_name, ".") || !strcmp(ent->d_name, "..") ||
 		    (top && !strcmp(ent->d_name, STAGE_HIDDEN)))
 			continue;
-		child = openat(fd, ent->d_name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-		if (child < 0)
-			return -errno;
-		if (foreign(a, child))
-			continue;
-		r = map_one(a, child, &mode);
-		if (!r && S_ISDIR(mode))
-			r = map_tree(a, child, false);
+		r = map_entry(a, fd, ent->d_name, todo);
 	}
+	return r;
+}
+
+/* All that stands below the directory at. */
+static int map_tree(struct apply *a, int at)
+{
+	struct todo todo = { 0 };
+	struct izo_fid dir;
+	int r = fid_of(&a->mount, at, "", &dir);
+
+	if (!r)
+		r = todo_push(&todo, &dir);
+	while (!r && todo.n) {
+		dir = todo.fid[--todo.n];
+		r = map_dir(a, &dir, &todo);
+	}
+	free(todo.fid);
 	return r;
 }
 
@@ -297,9 +337,9 @@ static int rebuild(struct apply *a, const struct last *l)
 	a->meta.redo_until = APPLY_REDO_OPEN;
 	a->meta.fill = 1;	/* 0 is what no fill has seen */
 	/* Limbo first: of two that claim one identity the one in the tree counts. */
-	r = map_tree(a, a->stage.limbo, false);
+	r = map_tree(a, a->stage.limbo);
 	if (!r)
-		r = map_tree(a, a->root_fd, true);
+		r = map_tree(a, a->root_fd);
 	if (!r)
 		r = map_one(a, a->root_fd, &mode);
 	for (unsigned i = 0; !r && i < l->fids; i++, p += sizeof(struct izo_fid))

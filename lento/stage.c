@@ -19,6 +19,8 @@
 #include "lib/cleanup.h"
 #include "lib/codec.h"
 
+#define LEVELS_MAX	64
+
 struct tag {
 	struct izo_fid fid;
 	unsigned char uuid8[8];
@@ -326,31 +328,6 @@ int stage_evict(struct stage *s, int dirfd, const char *name, const char *as)
 				     RENAME_NOREPLACE);
 }
 
-static int delete_in(struct stage *s, int fd, void (*gone)(void *ctx, int fd),
-		     void *ctx)
-{
-	_cleanup_dir_ DIR *d = NULL;
-	struct dirent *e;
-	int dup_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), err;
-
-	if (dup_fd < 0)
-		return -errno;
-	d = fdopendir(dup_fd);
-	if (!d) {
-		close(dup_fd);
-		return -ENOMEM;
-	}
-	rewinddir(d);
-	while ((e = readdir(d))) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		err = stage_delete(s, fd, e->d_name, gone, ctx);
-		if (err < 0)
-			return err;
-	}
-	return 0;
-}
-
 static int unlift(struct stage *s, int dirfd, const char *name, int flags)
 {
 	_cleanup_fd_ int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW |
@@ -376,8 +353,58 @@ static bool foreign(struct stage *s, int fd)
 	return fid_of(s->mount, fd, "", &fid) == -EXDEV;
 }
 
-int stage_delete(struct stage *s, int dirfd, const char *name,
-		 void (*gone)(void *ctx, int fd), void *ctx)
+/* One call of stage_delete(): as deep as LEVELS_MAX it goes down itself, with two
+ * descriptors a level; what lies deeper moves to limbo and is deleted from there. */
+struct deletion {
+	struct stage *stage;
+	void (*gone)(void *ctx, int fd);
+	void *ctx;
+	unsigned levels, put_off;
+};
+
+static int delete_at(struct deletion *d, int dirfd, const char *name);
+
+static void put_off_name(unsigned n, char ret[32])
+{
+	snprintf(ret, 32, "deep-%u", n);
+}
+
+static int put_off(struct deletion *d, int dirfd, const char *name)
+{
+	char as[32];
+	int r;
+
+	do {	/* a name that a crash left there is deleted with the others */
+		put_off_name(d->put_off++, as);
+		r = mutate_rename(d->stage, dirfd, name, d->stage->limbo, as,
+				  RENAME_NOREPLACE);
+	} while (r == -EEXIST);
+	return r;
+}
+
+static int delete_in(struct deletion *d, int fd)
+{
+	_cleanup_dir_ DIR *dir = NULL;
+	struct dirent *e;
+	int dup_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), err = 0;
+
+	if (dup_fd < 0)
+		return -errno;
+	dir = fdopendir(dup_fd);
+	if (!dir) {
+		close(dup_fd);
+		return -ENOMEM;
+	}
+	rewinddir(dir);
+	d->levels++;
+	while (!err && (e = readdir(dir)))
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+			err = delete_at(d, fd, e->d_name);
+	d->levels--;
+	return err;
+}
+
+static int delete_at(struct deletion *d, int dirfd, const char *name)
 {
 	_cleanup_fd_ int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY |
 				     O_NOFOLLOW | O_CLOEXEC);
@@ -385,28 +412,44 @@ int stage_delete(struct stage *s, int dirfd, const char *name,
 
 	if (fd < 0 && errno == ENOENT)
 		return 0;
-	if (fd >= 0 && foreign(s, fd))
+	if (fd >= 0 && foreign(d->stage, fd))
 		return -EBUSY;
+	if (fd >= 0 && d->levels == LEVELS_MAX)
+		return put_off(d, dirfd, name);
 	if (fd >= 0) {
 		struct lift l;
 
-		err = lift_begin(s, fd, false, &l);
+		err = lift_begin(d->stage, fd, false, &l);
 		if (err >= 0)
-			err = delete_in(s, fd, gone, ctx);
+			err = delete_in(d, fd);
 		if (err < 0)
 			return err;
 		l.flags = 0;	/* it goes away: nothing to restore */
-		lift_end(s, &l);
+		lift_end(d->stage, &l);
 	} else {
 		fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0)
 			return errno == ENOENT ? 0 : -errno;
 	}
-	if (gone)
-		gone(ctx, fd);
+	if (d->gone)
+		d->gone(d->ctx, fd);
 	if (!unlinkat(dirfd, name, flags))
 		return 0;
 	if (errno == ENOENT)
 		return 0;
-	return errno == EPERM ? unlift(s, dirfd, name, flags) : -errno;
+	return errno == EPERM ? unlift(d->stage, dirfd, name, flags) : -errno;
+}
+
+int stage_delete(struct stage *s, int dirfd, const char *name,
+		 void (*gone)(void *ctx, int fd), void *ctx)
+{
+	struct deletion d = { .stage = s, .gone = gone, .ctx = ctx };
+	int err = delete_at(&d, dirfd, name);
+	char as[32];
+
+	for (unsigned i = 0; !err && i < d.put_off; i++) {
+		put_off_name(i, as);
+		err = delete_at(&d, s->limbo, as);
+	}
+	return err;
 }
