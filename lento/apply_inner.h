@@ -17,6 +17,7 @@
 #include "lento/mutate.h"
 #include "lento/stage.h"
 #include "lib/fid.h"
+#include "lib/tree.h"
 
 #define APPLY_REDO_OPEN	(~0ULL)	/* redo_until: till the next tip is known */
 
@@ -66,7 +67,9 @@ struct apply {
 	bool in_batch, intent_set;
 	struct apply_stats stats;
 	int state_fd;			/* spec.state */
-	int root_fd;
+	int public_fd;			/* spec.root as others see it: keeps it mounted */
+	struct tree tree;		/* the same without what is mounted in it */
+	int root_fd;			/* of tree */
 };
 
 /* The tree may be ahead of what is being applied: nothing is a surprise. */

@@ -455,10 +455,13 @@ static int open_dirs(struct apply *a)
 	if (mkdir(a->spec.state, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	a->state_fd = open(a->spec.state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	a->root_fd = open(a->spec.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (a->state_fd < 0 || a->root_fd < 0)
+	a->public_fd = open(a->spec.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (a->state_fd < 0 || a->public_fd < 0)
 		return -errno;
-	r = fid_mount_init(&a->mount, a->root_fd);
+	r = tree_open(a->spec.root, &a->tree);
+	a->root_fd = a->tree.fd;
+	if (!r)
+		r = fid_mount_init(&a->mount, a->root_fd);
 	if (!r)
 		r = fid_of(&a->mount, a->root_fd, "", &a->root_local);
 	if (!r)
@@ -498,7 +501,8 @@ static void done(struct apply *a)
 	fidmap_close(a->map);
 	dircache_clear(a);
 	stage_close(&a->stage);
-	cleanup_fd(&a->root_fd);
+	tree_close(&a->tree);
+	cleanup_fd(&a->public_fd);
 	cleanup_fd(&a->state_fd);
 	hollow_free(a->hollow);
 	fidtab_done(&a->fresh);
@@ -519,7 +523,8 @@ int apply_open(const struct apply_spec *spec, struct apply **ret, char *err,
 	if (!a)
 		return -ENOMEM;
 	a->spec = *spec;
-	a->root_fd = a->state_fd = -1;
+	a->root_fd = a->state_fd = a->public_fd = -1;
+	a->tree = TREE_CLOSED;
 	a->stage = (struct stage){ .base = -1, .dir = -1, .limbo = -1,
 				   .lifted = -1 };
 	r = open_all(a, spec);

@@ -155,7 +155,7 @@ static int put_child(struct page *p, int dir_fd, const struct izo_fid *dir,
 
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW))
 		return vanished(errno) ? 0 : -errno;
-	if (st.st_dev != dev)	/* something else is mounted there */
+	if (st.st_dev != dev)	/* a subvolume */
 		return 0;
 	plain = S_ISREG(st.st_mode) || S_ISDIR(st.st_mode);
 	fd = openat(dir_fd, name, (plain ? O_RDONLY | O_NONBLOCK | O_NOATIME : O_PATH) |
@@ -163,6 +163,9 @@ static int put_child(struct page *p, int dir_fd, const struct izo_fid *dir,
 	if (fd < 0)
 		return vanished(errno) ? 0 : -errno;
 	e = fid_of(p->l->mount, fd, "", &fid);
+	if (e == -EXDEV)	/* something is mounted there (where we have no tree
+				 * of our own) */
+		return 0;
 	if (!e && fstat(fd, &st))
 		e = -errno;
 	if (!e)

@@ -100,9 +100,11 @@ static int open_folders(struct source *s, char *err, size_t size)
 	}
 	if (s->ops->recover)
 		s->ops->recover(s->conf->name, s->root_fd);
-	e = fid_mount_init(&s->mount, s->root_fd);
+	e = tree_open(s->conf->path, &s->tree);
 	if (!e)
-		e = fid_of(&s->mount, s->root_fd, "", &s->root);
+		e = fid_mount_init(&s->mount, s->tree.fd);
+	if (!e)
+		e = fid_of(&s->mount, s->tree.fd, "", &s->root);
 	if (e) {
 		snprintf(err, size, "fileset %s: %s: no file handles here: %s",
 			 s->conf->name, s->conf->path, strerror(-e));
@@ -123,6 +125,7 @@ static void source_free(struct source *s)
 	journal_close(s->journal);
 	index_close(s->index);
 	settle_free(s->settle);
+	tree_close(&s->tree);
 	if (s->root_fd >= 0)
 		close(s->root_fd);
 	if (s->state_fd >= 0)
@@ -149,6 +152,7 @@ int source_start(const struct conf_fileset *f, const struct capture_ops *ops,
 	s->events = events;
 	s->ctx = ctx;
 	s->root_fd = s->state_fd = -1;
+	s->tree = TREE_CLOSED;
 	pthread_mutex_init(&s->lock, NULL);
 	snprintf(s->stats.capture, sizeof(s->stats.capture), "%s", ops->name);
 	s->copy = malloc(IZO_RECORD_MAX + 8);

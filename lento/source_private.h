@@ -13,6 +13,7 @@
 #include "lento/scope.h"
 #include "lento/settle.h"
 #include "lento/source.h"
+#include "lib/tree.h"
 
 struct fid_list {
 	struct izo_fid *fid;
@@ -26,8 +27,9 @@ struct source {
 	const struct capture_ops *ops;
 	const struct source_events *events;
 	void *ctx;
-	int root_fd, state_fd;
-	struct fid_mount mount;
+	int root_fd, state_fd;		/* as others see them */
+	struct tree tree;		/* the root without what is mounted in it */
+	struct fid_mount mount;		/* of tree */
 	struct izo_fid root;
 
 	struct journal *journal;

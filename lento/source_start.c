@@ -176,10 +176,9 @@ static int bring_up_index(struct source *s, bool adopted)
 	return source_build_index(s);
 }
 
-/* Our own folders and files, as far as they lie on the fileset's filesystem: BPF
- * leaves them out. What is made later is left out by its name. */
-static void own_objects(struct source *s, int dir_fd, struct capture_spec *spec,
-			int depth)
+/* m: the mount by which the state folder was opened. */
+static void add_own(const struct fid_mount *m, int dir_fd, struct capture_spec *spec,
+		    int depth)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_dir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -190,7 +189,7 @@ static void own_objects(struct source *s, int dir_fd, struct capture_spec *spec,
 		return;
 	}
 	if (spec->nown < CAPTURE_OWN_MAX &&
-	    !fid_of(&s->mount, fd, "", &spec->own[spec->nown]))
+	    !fid_of(m, fd, "", &spec->own[spec->nown]))
 		spec->nown++;
 	while ((ent = readdir(d)) && spec->nown < CAPTURE_OWN_MAX) {
 		_cleanup_fd_ int sub = -1;
@@ -200,18 +199,28 @@ static void own_objects(struct source *s, int dir_fd, struct capture_spec *spec,
 		sub = openat(fd, ent->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
 			     O_CLOEXEC);
 		if (sub >= 0 && depth)
-			own_objects(s, sub, spec, depth - 1);
-		else if (sub < 0 && !fid_of(&s->mount, fd, ent->d_name,
+			add_own(m, sub, spec, depth - 1);
+		else if (sub < 0 && !fid_of(m, fd, ent->d_name,
 					    &spec->own[spec->nown]))
 			spec->nown++;
 	}
+}
+
+/* Our own folders and files, as far as they lie on the fileset's filesystem: BPF
+ * leaves them out. What is made later is left out by its name. */
+static void own_objects(struct source *s, struct capture_spec *spec)
+{
+	struct fid_mount m;
+
+	if (!fid_mount_init(&m, s->root_fd))
+		add_own(&m, s->state_fd, spec, 2);
 }
 
 bool source_own_file(struct source *s, const struct izo_fid *fid)
 {
 	struct capture_spec spec = { .nown = 0 };
 
-	own_objects(s, s->state_fd, &spec, 2);
+	own_objects(s, &spec);
 	for (unsigned i = 0; i < spec.nown; i++)
 		if (fid_eq(&spec.own[i], fid))
 			return true;
@@ -245,7 +254,7 @@ static int open_capture(struct source *s, bool *ret_adopted, char *err, size_t s
 		spec.roots[0] = s->root;
 		spec.nroots = 1;
 	}
-	own_objects(s, s->state_fd, &spec, 2);
+	own_objects(s, &spec);
 	return s->ops->open(&spec, &s->capture, ret_adopted, err, size);
 }
 

@@ -20,20 +20,6 @@ state_of() {	# HOST FOLDER: where the fileset's state lies on it
 	sed -i "/^path@$1/a state@$1 = $2" "$dir"/*/etc/fsetdb
 }
 
-# Started after a power cut: another boot, and what was not synced may be gone. The
-# mount namespace is made in a way that works in a chroot as well.
-start_after_cut() {	# HOST
-	echo "cut-$RANDOM-$RANDOM" > "$dir/boot"
-	# shellcheck disable=SC2016
-	unshare -m --propagation unchanged bash -c '
-		mount --make-private /proc &&
-		mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"' \
-		"$dir/boot" "$pair_lento" --etc "$dir/$1/etc" --run "$dir/$1/run" \
-		2>> "$dir/$1/log" &
-	echo $! > "$dir/$1/pid"
-	wait_until 60 pair_answers "$1"
-}
-
 # The map is made anew from the tree; then a deep subtree comes in.
 replica_power_cut() {
 	script_pair alpha beta
@@ -97,30 +83,40 @@ not_mounted() {
 	times beta "fill, stream will start" 1
 }
 
-# A filesystem of the same type on a directory of either tree: its root has the
-# inode number of the tree's own.
+# Filesystems of the same type (whose roots have the tree's own inode number) and
+# directories of the same one are mounted in either tree: what is seen there is not
+# the fileset's, what they hide is and stays in step.
 mounted_inside() {
 	disk alpha; disk beta
 	truncate -s 100M "$dir/more.img"
 	mkfs.ext4 -qF "$dir/more.img"
 	script_pair alpha beta
-	mkdir "$src/mnt" "$src/d"
+	mkdir "$src/mnt" "$src/d" "$src/bound" "$src/bind"
+	echo hidden | tee "$src/mnt/hidden" > "$src/bind/hidden"
+	echo ours | tee "$src/d/ours" > "$src/bound/shown"
 	mount -o loop "$dir/more.img" "$src/mnt"
+	mount --bind "$src/bound" "$src/bind"
 	echo theirs > "$src/mnt/theirs"
-	echo ours > "$src/d/ours"
 	alpha_start
 	lento_start beta
-	all_synced --exclude mnt
+	pair_quiet $((60 * slow))
+	tell "create d/in 0644" gap
+	pair_quiet $((60 * slow))
+	times beta "fill, stream will start" 2
 	[ ! -e "$(pair_root beta)/mnt/theirs" ] || pair_fail "the mounted one is replicated"
-	umount "$src/mnt"
+	[ ! -e "$(pair_root beta)/bind/shown" ] || pair_fail "the bound one is replicated"
+	umount "$src/mnt" "$src/bind"
+	pair_same || pair_fail "what was hidden is not as it was"
 	mkdir "$dir/e"
 	mount -o loop "$dir/more.img" "$(pair_root beta)/d"
-	tell "create d/new 0644" "write d/new 0 100 n" "close d/new"
+	mount --bind "$(pair_root beta)/bound" "$(pair_root beta)/bind"
+	tell "create d/new 0644" "write d/new 0 100 n" "close d/new" \
+		"unlink bind/hidden" "create bind/new 0600"
 	wait_until 20 journaled_all
-	umount "$(pair_root beta)/d"
+	umount "$(pair_root beta)/d" "$(pair_root beta)/bind"
 	[ "$(mount -o loop "$dir/more.img" "$dir/e"; cat "$dir/e/theirs"; ls "$dir/e" | grep -c new; umount "$dir/e")" = "theirs
 0" ] || pair_fail "the mounted filesystem was changed"
-	all_synced --exclude mnt
+	all_synced
 }
 journaled_all() { [ "$(pair_number beta position_seq)" -ge "$(pair_number alpha seq)" ]; }
 
