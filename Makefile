@@ -61,7 +61,7 @@ PROGRAMS := $(B)/lento/lento $(B)/inconfig/inconfig
 TESTS := $(B)/tests/treecmp $(B)/tests/fswork $(UNIT_T)
 # Programs of the flow and guest tests.
 TESTS += $(B)/tests/lento-scripted $(B)/tests/flow/say
-TESTS += $(addprefix $(B)/tests/flow/,badpeer applytest fidtest outtest)
+TESTS += $(addprefix $(B)/tests/flow/,badpeer applytest fidtest outtest nasty)
 TESTS += $(B)/vmtests/captest $(B)/vmtests/opcount
 TESTS += $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 
@@ -89,6 +89,7 @@ $(B)/tests/lento-scripted: $(B)/tests/flow/main_scripted.o \
 $(B)/tests/flow/applytest: $(call obj,$(wildcard tests/flow/applytest*.c tests/flow/recmake*.c)) \
 	$(LENTO_A) $(LIB_A)
 $(B)/tests/flow/say: $(B)/tests/flow/say.o
+$(B)/tests/flow/nasty: $(B)/tests/flow/nasty.o
 $(B)/tests/flow/badpeer: $(B)/tests/flow/badpeer.o $(LENTO_A) $(LIB_A)
 $(B)/tests/flow/fidtest: $(B)/tests/flow/fidtest.o $(LIB_A)
 $(B)/tests/flow/outtest: $(B)/tests/flow/outtest.o $(LENTO_A) $(LIB_A)
