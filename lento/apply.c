@@ -66,14 +66,25 @@ int apply_batch(struct apply *a, const struct wire_batch *b)
 	return 0;
 }
 
+static int data(struct apply *a, const struct wire_data *d, const void *bytes)
+{
+	int r = d->len ? inflow_data(a, d, bytes) : 0;
+
+	if (r && d->ask)
+		fill_trouble(a, r, d->ask);
+	else
+		trouble_fid(a, r, &d->fid);
+	return r;
+}
+
 int apply_data(struct apply *a, const struct wire_data *d, const void *bytes)
 {
-	return d->len ? inflow_data(a, d, bytes) : 0;
+	return data(a, d, bytes);
 }
 
 int apply_hole(struct apply *a, const struct wire_data *d)
 {
-	return d->len ? inflow_data(a, d, NULL) : 0;
+	return data(a, d, NULL);
 }
 
 static int batch_data_end(struct apply *a, const struct wire_data_end *e)
@@ -82,6 +93,7 @@ static int batch_data_end(struct apply *a, const struct wire_data_end *e)
 	struct fidtab_item *it;
 	int r = inflow_end(a, e, NULL);
 
+	trouble_fid(a, r, &e->fid);
 	if (r < 0 || e->status != WIRE_DATA_OK)
 		return r;
 	it = fidtab_put(&a->fresh, &e->fid);
@@ -190,6 +202,7 @@ static int each(struct apply *a, const void *records, size_t bytes,
 		bytes -= r->len;
 		if (fn)
 			err = fn(a, r);
+		trouble_record(a, err, &r->dir, r);
 	}
 	return err;
 }
@@ -289,6 +302,7 @@ int apply_attached(struct apply *a, const struct wire_attached *m)
 {
 	int r = abort_batch(a);
 
+	a->trouble[0] = 0;
 	fill_reset(a);
 	if (r < 0)
 		return r;

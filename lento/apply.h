@@ -59,6 +59,8 @@ void apply_attach(struct apply *a, struct wire_attach *ret);
  * sequence that the source named). */
 enum fs_state apply_state(struct apply *a, uint64_t tip);
 void apply_stats(struct apply *a, struct apply_stats *ret);
+/* After an error: the object that it was about, "" if it was about none. Told once. */
+void apply_trouble(struct apply *a, char *ret, size_t size);
 
 /* ATTACHED came: begins a fill (from scratch when its pos differs from that of
  * the unfinished one), or goes on with the stream. Sends the first asks. */

@@ -66,6 +66,7 @@ struct apply {
 	struct wire_batch batch;
 	bool in_batch, intent_set;
 	struct apply_stats stats;
+	char trouble[200];		/* what an error was about; "": nothing yet */
 	int state_fd;			/* spec.state */
 	int public_fd;			/* spec.root as others see it: keeps it mounted */
 	struct tree tree;		/* the same without what is mounted in it */
@@ -97,6 +98,12 @@ int obj_adopt(struct apply *a, int fd, const struct izo_fid *peer,
  * -ENOENT and *ret is its local FID. */
 int obj_owner(struct apply *a, int fd, struct izo_fid *ret);
 void surprise(struct apply *a, const struct izo_record *r, const char *what);
+
+/* apply_trouble.c: remembers what an error (0: nothing) was about, if it is the
+ * first. dir: the peer's directory in which r's name stands. */
+void trouble_record(struct apply *a, int error, const struct izo_fid *dir,
+		    const struct izo_record *r);
+void trouble_fid(struct apply *a, int error, const struct izo_fid *fid);
 
 /* apply_names.c */
 /* Is r about a name? */
@@ -183,6 +190,8 @@ void fill_reset(struct apply *a);
 /* Brings a whole object or subtree into stage/, mapped. -ENOENT: gone there. */
 int fill_fetch(struct apply *a, const struct izo_fid *peer);
 int fill_data_end(struct apply *a, const struct wire_data_end *e);
+/* trouble_record() for what that ask wants. */
+void fill_trouble(struct apply *a, int error, uint64_t ask);
 bool fill_idle(struct apply *a);
 
 /* apply_state.c */

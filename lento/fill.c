@@ -539,6 +539,14 @@ int apply_entries(struct apply *a, uint64_t ask, const void *records,
 	return err ? err : go_on(a);
 }
 
+void fill_trouble(struct apply *a, int error, uint64_t ask)
+{
+	struct fill_ask *k = ask_find(a->fill, ask);
+
+	if (k && k->want)
+		trouble_record(a, error, &k->dir->fid, (const void *)k->group.p);
+}
+
 int fill_data_end(struct apply *a, const struct wire_data_end *e)
 {
 	struct fill_ask *k = ask_find(a->fill, e->ask);
@@ -549,6 +557,7 @@ int fill_data_end(struct apply *a, const struct wire_data_end *e)
 		return -EBADMSG;
 	d = k->dir;
 	err = fill_file_end(a, k, e);
+	fill_trouble(a, err, e->ask);
 	if (err == -EAGAIN)
 		err = pend_put(a, d, k->group.p, k->group.len);
 	ask_free(a->fill, k);

@@ -226,8 +226,8 @@ static int child_file(struct apply *a, struct fill_dir *d, int dirfd,
 			 have ? r->attr.size : SEND_ALL, have ? sum : NULL);
 }
 
-int fill_child(struct apply *a, struct fill_dir *d, const void *group,
-	       size_t bytes)
+static int child(struct apply *a, struct fill_dir *d, const void *group,
+		 size_t bytes)
 {
 	const struct izo_record *r = entry_of(group);
 	char name[IZO_NAME_MAX + 1];
@@ -246,6 +246,15 @@ int fill_child(struct apply *a, struct fill_dir *d, const void *group,
 		return child_file(a, d, dirfd, group, bytes, name);
 	}
 	return child_node(a, dirfd, group, bytes, name);
+}
+
+int fill_child(struct apply *a, struct fill_dir *d, const void *group,
+	       size_t bytes)
+{
+	int err = child(a, d, group, bytes);
+
+	trouble_record(a, err, &d->fid, entry_of(group));
+	return err;
 }
 
 /* The source found that what lies here is the same. */

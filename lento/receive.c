@@ -395,15 +395,17 @@ static int take_frame(struct receive *r, const struct item *i)
 /* The tree or the peer would not have it: say so, attach again later. */
 static void give_up(struct receive *r, int error)
 {
-	char text[sizeof(r->stats.error)];
+	char text[sizeof(r->stats.error)], what[200];
 	bool news;
 
 	if (error == -ENOTCONN)
 		return;
+	apply_trouble(r->apply, what, sizeof(what));
 	r->apply_failed = true;
 	if (error == -ENOSPC)
 		apply_relieve(r->apply);
-	snprintf(text, sizeof(text), "cannot apply: %s", strerror(-error));
+	snprintf(text, sizeof(text), "cannot apply%s%s: %s", what[0] ? " " : "", what,
+		 strerror(-error));
 	pthread_mutex_lock(&r->lock);
 	news = strcmp(text, r->stats.error);
 	memcpy(r->stats.error, text, sizeof(text));
