@@ -144,6 +144,21 @@ static int build(struct apply *a, const struct izo_record *r,
 	return err;
 }
 
+static bool cannot_hold(int error)
+{
+	return error == -EINVAL || error == -EPERM || error == -EFBIG ||
+	       error == -EOPNOTSUPP || error == -ENAMETOOLONG || error == -EOVERFLOW;
+}
+
+/* This filesystem cannot hold what r makes. If it is gone on the source by now, its
+ * records are none of ours until the one that says so. */
+static int gone_by_now(struct apply *a, const struct izo_record *r)
+{
+	int err = fill_fetch(a, &r->obj);
+
+	return err == -ENOENT ? hollow_add(a->hollow, &r->obj) : err;
+}
+
 int names_prepare(struct apply *a, const struct izo_record *r)
 {
 	struct fidmap_entry e;
@@ -164,7 +179,8 @@ int names_prepare(struct apply *a, const struct izo_record *r)
 	err = fidmap_get(a->map, &r->obj, &e);
 	if (err == -ENOENT || (!err && !obj_alive(a, &e))) {
 		dircache_drop(a, &r->obj);
-		return build(a, r, NULL);
+		err = build(a, r, NULL);
+		return cannot_hold(err) ? gone_by_now(a, r) : err;
 	}
 	return err;
 }
