@@ -13,6 +13,9 @@
  * `badpeer PORT snoop N UUID INO GEN WANTED` is a replicator N of the fileset UUID (32
  * hex digits) that asks for the object INO, GEN, also for its contents. Status 0
  * when it gets records and bytes (WANTED 1), or none (0).
+ *
+ * `badpeer PORT frames N UUID` is one that streams from the newest position on and
+ * prints the name of each frame that it gets, up to the first BATCH_END.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -91,23 +94,31 @@ static size_t await(int fd, enum wire_type type, char *payload)
 	return h.len;
 }
 
+static char payload[WIRE_PAYLOAD_MAX + WIRE_ALIGN];
+
+/* ATTACHED, as replicator `name` of the fileset with that uuid. */
+static void attach(int fd, const char *name, const char *uuid)
+{
+	struct wire_attach a = { .mode = WIRE_MODE_FILL };
+
+	for (int i = 0; i < 16; i++)
+		sscanf(uuid + 2 * i, "%2hhx", &a.uuid[i]);
+	snprintf(a.name, sizeof(a.name), "data");
+	hello(fd, WIRE_VERSION_MAJOR, name, 0);
+	frame(fd, WIRE_ATTACH, 1, &a, sizeof(a), 0);
+	await(fd, WIRE_ATTACHED, payload);
+}
+
 static int snoop(int fd, char **arg)
 {
-	static char payload[WIRE_PAYLOAD_MAX + WIRE_ALIGN];
 	struct izo_fid fid = { .ino = strtoull(arg[2], NULL, 10),
 			       .gen = strtoul(arg[3], NULL, 10) };
-	struct wire_attach a = { .mode = WIRE_MODE_FILL };
 	struct wire_list list = { .ask = 7, .fid = fid };
 	struct wire_want want = { .ask = 8, .fid = fid, .have_size = ~0ULL };
 	struct wire_data_end end;
 	bool got;
 
-	for (int i = 0; i < 16; i++)
-		sscanf(arg[1] + 2 * i, "%2hhx", &a.uuid[i]);
-	snprintf(a.name, sizeof(a.name), "data");
-	hello(fd, WIRE_VERSION_MAJOR, arg[0], 0);
-	frame(fd, WIRE_ATTACH, 1, &a, sizeof(a), 0);
-	await(fd, WIRE_ATTACHED, payload);
+	attach(fd, arg[0], arg[1]);
 	frame(fd, WIRE_LIST, 1, &list, sizeof(list), 0);
 	got = await(fd, WIRE_ENTRIES, payload) > sizeof(struct wire_answer);
 	frame(fd, WIRE_WANT, 1, &want, sizeof(want), 0);
@@ -116,6 +127,33 @@ static int snoop(int fd, char **arg)
 	if (got != (end.status == WIRE_DATA_OK))
 		return 3;
 	return got == (arg[4][0] == '1') ? 0 : 1;
+}
+
+static int frames(int fd, char **arg)
+{
+	static const char *const names[] = {
+		[WIRE_BATCH] = "BATCH", [WIRE_HOLLOW] = "HOLLOW", [WIRE_DATA] = "DATA",
+		[WIRE_HOLE] = "HOLE", [WIRE_DATA_END] = "DATA_END",
+		[WIRE_WITHHOLD] = "WITHHOLD", [WIRE_RECORDS] = "RECORDS",
+		[WIRE_BATCH_END] = "BATCH_END",
+	};
+	struct wire_attached at;
+	struct wire_stream from;
+	struct wire_header h;
+
+	attach(fd, arg[0], arg[1]);
+	memcpy(&at, payload, sizeof(at));
+	from.pos = at.pos;
+	frame(fd, WIRE_STREAM, 1, &from, sizeof(from), 0);
+	puts("STREAM");
+	fflush(stdout);
+	do {
+		take(fd, &h, sizeof(h));
+		take(fd, payload, wire_padded(h.len));
+		if (h.type < sizeof(names) / sizeof(names[0]) && names[h.type])
+			puts(names[h.type]);
+	} while (h.type != WIRE_BATCH_END);
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -130,6 +168,8 @@ int main(int argc, char **argv)
 	fd = dial(argv[1]);
 	if (!strcmp(how, "snoop"))
 		return argc == 8 ? snoop(fd, argv + 3) : 2;
+	if (!strcmp(how, "frames"))
+		return argc == 5 ? frames(fd, argv + 3) : 2;
 	if (!strcmp(how, "http"))
 		say(fd, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 35);
 	else if (!strcmp(how, "random") && getrandom(bytes, sizeof(bytes), 0) > 0)

@@ -1,0 +1,162 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# rules.t: rules that equal trees at the end do not prove, or seldom: when
+# contents are due, in which order they travel, what SYNCED may be said of. Whole
+# lentos with a scripted source. IZO_SEED, IZO_ONLY as in pair.t. Root.
+set -u
+here=$(dirname "$0")
+# shellcheck source=tests/flow/flow.sh
+. "$here/flow.sh"
+
+soon() {	# all is there long before contents would be due by time alone
+	pair_quiet $((10 * slow)) && pair_same
+}
+
+slow_pair() {	# HOST...: contents are due after a minute, or at an order point
+	settle=60000
+	script_pair "$@"
+	alpha_start
+	lento_start beta
+}
+
+order_points() {
+	slow_pair alpha beta
+	tell "create closed 0644" "write closed 0 5000 c" "close closed"
+	soon
+	tell "create synced 0644" "write synced 0 5000 s" "fsync synced"
+	soon
+	tell "create t 0644" "write t 0 5000 r" "rename t renamed"
+	soon
+	tell "create linked 0644" "write linked 0 5000 l" "link linked linked2"
+	soon
+	tell "write linked 5000 5000 m" "truncate linked 7000"
+	soon
+	tell "write linked 0 100 n" "fallocate linked 3 4096 1000"
+	soon
+}
+
+# The marks and the point come in one drain cycle, in whatever order.
+points_in_one_cycle() {
+	local n
+	slow_pair alpha beta
+	for n in 1 2 3; do
+		tell "auto 0" "create f$n 0644" "write f$n 0 5000 a" "close f$n" \
+			"write f1 $((n * 8192)) 100 b" "fsync f1" cycle "auto 1"
+		soon
+	done
+}
+
+# A layout record alone, without a mark beside it, makes its range due.
+layout_marks() {
+	slow_pair alpha beta
+	tell "create f 0644" "write f 0 8000 a" "write f 8000 8000 b" "close f"
+	soon
+	tell "truncate f 100"
+	soon
+	tell "truncate f 20000"
+	soon
+	tell "write f 0 8192 c" "write f 8192 8192 d" "close f"
+	soon
+	tell "fallocate f 3 4096 4096"
+	soon
+	tell "fallocate f 0 0 40000"
+	soon
+}
+
+# What a replica is sent for a file that is written and then published: its
+# contents stand before the records of the batch.
+contents_first() {
+	local uuid=6b1f4a527d0e4b559c1e00000000da7a spy got
+	script_pair alpha beta
+	alpha_start
+	"$B/tests/flow/badpeer" "$pair_base_port" frames beta "$uuid" > "$dir/frames" & spy=$!
+	wait_until $((20 * slow)) grep -q STREAM "$dir/frames"
+	tell "auto 0" "create t 0644" "write t 0 5000 t" "close t" "rename t f" cycle
+	wait $spy
+	got=$(tr '\n' ' ' < "$dir/frames")
+	[ "$got" = "STREAM BATCH DATA DATA_END RECORDS BATCH_END " ] || pair_fail "sent: $got"
+}
+
+not_synced() { ! pair_is "$1" SYNCED; }
+
+# The replica stands still: what it has not said to have is not SYNCED.
+lag_is_not_synced() {
+	local synced=
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	all_synced
+	kill -STOP "$(cat "$dir/beta/pid")"
+	tell "mkdir late 0755"
+	wait_until 10 number_past alpha lag_records 0
+	sleep_steps 10 not_synced alpha || synced=1
+	kill -CONT "$(cat "$dir/beta/pid")"
+	[ -z "$synced" ] || pair_fail "SYNCED while records are to be applied"
+	all_synced
+}
+
+sleep_steps() {	# N COMMAND...: true N times, some time apart
+	local n=$1
+	shift
+	while ((n-- > 0)); do
+		"$@" || return 1
+		read -rt 0.05 <> <(:) || :
+	done
+}
+
+# Bytes of which the replica has not heard: the journal's end is reached, and yet.
+pending_is_not_synced() {
+	slow_pair alpha beta
+	tell "create f 0644" "close f"
+	soon
+	tell "write f 0 5000 p"
+	wait_until 10 number_is alpha pending 1
+	wait_until 10 journaled_all
+	sleep_steps 5 not_synced alpha || pair_fail "SYNCED while contents wait"
+	tell "fsync f"
+	soon
+}
+journaled_all() { [ "$(pair_number beta position_seq)" -ge "$(pair_number alpha seq)" ]; }
+number_past() { [ "$(pair_number "$1" "$2")" -gt "$3" ]; }
+number_is() { [ "$(pair_number "$1" "$2" 2>/dev/null)" = "$3" ]; }
+
+# What a change of owner takes away is there at the end: owner first, then mode.
+set_id_bits() {
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	tell "mkdir sg 0755" "chown sg 0 12" "chmod sg 02775"
+	tell "create sg/uid 04755" "create sg/gid 02755" "mkdir sg/dir 0755"
+	[ "$(stat -c %g:%a "$src/sg/uid")" = 12:4755 ]
+	all_synced
+	lento_stop beta
+	rm -rf "${dir:?}/beta/root"/* "$dir/beta/root/.intermezzo"
+	lento_start beta
+	all_synced
+}
+
+# Told of in the journal as dirty, and not sent yet: a lento that is killed has not
+# forgotten it.
+pending_outlives_kill() {
+	slow_pair alpha beta
+	tell "create f 0644" "close f"
+	soon
+	tell "write f 0 5000 p"
+	wait_until 10 number_is alpha pending 1
+	wait_until 10 journaled_all
+	lento_kill alpha
+	alpha_start
+	tell "fsync f"
+	soon
+	times beta "fill, stream will start" 1
+}
+
+scenario "order points make contents due at once" order_points
+scenario "order points in the cycle of their marks" points_in_one_cycle
+scenario "layout records make their range due" layout_marks
+scenario "contents travel before the records that publish them" contents_first
+scenario "not SYNCED while a replica lags" lag_is_not_synced
+scenario "not SYNCED while contents wait" pending_is_not_synced
+scenario "contents that wait outlive a kill" pending_outlives_kill
+scenario "set-id bits" set_id_bits
+flow_done
