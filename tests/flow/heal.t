@@ -132,6 +132,29 @@ local_removal() {
 	all_synced
 }
 
+surprised() { [ "$(pair_number beta surprises)" -ge "$1" ] || pair_fail "not told: surprise $1"; }
+
+# Somebody has put files of his own where records lead to: that is told, and
+# nothing is removed that no record means.
+local_files() {
+	local r
+	script_pair alpha beta
+	r=$(pair_root beta)
+	alpha_start
+	lento_start beta
+	tell "create y 0644" "write y 0 100 y" "close y"
+	all_synced
+	echo mine > "$r/x"
+	tell "rename y x"
+	all_synced
+	surprised 1
+	echo mine > "$r/t"; mv "$r/t" "$r/x"
+	tell "unlink x"
+	wait_until 20 journaled_all
+	[ "$(cat "$r/x")" = mine ] || pair_fail "a local file was removed"
+	surprised 2
+}
+
 flags_in_resync() {
 	script_pair alpha beta
 	alpha_start
@@ -220,14 +243,62 @@ journal_disk_full() {
 	times beta "fill, stream will start" 1
 }
 
+# Killed while a cycle cannot be journaled: the ring has it still.
+killed_without_room() {
+	local talk i
+	disk alpha
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	tell "create f 0644"
+	all_synced
+	dd if=/dev/zero of="$src/filler" bs=64k status=none 2>/dev/null || :
+	for ((i = 0; i < 4000; i++)); do echo "chmod f $((i % 2 ? 600 : 644))"; done |
+		"$say" "$dir/sock" 2> /dev/null & talk=$!
+	wait_until 30 logged alpha "no space for the journal"
+	lento_kill alpha
+	wait $talk || :
+	rm "$src/filler"
+	alpha_start
+	tell "create g 0644"
+	all_synced
+	times beta "fill, stream will start" 1
+}
+
+durable_all() { [ "$(pair_number beta durable_seq)" -ge "$(pair_number alpha seq)" ]; }
+
+# What the replica says to be durable is on its disk: it goes on with a copy of the
+# disk as it was at that moment, whatever the kernel had not written yet.
+replica_disk_cut() {
+	disk beta
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	all_synced
+	random_lines 200 | "$say" -k "$dir/sock"
+	tell "create whole 0644" "write whole 0 8000 w" "close whole"
+	all_synced
+	wait_until 20 durable_all
+	cp --sparse=always "$dir/beta.img" "$dir/cut.img"
+	lento_kill beta
+	umount "$dir/beta/root"
+	mount -o loop "$dir/cut.img" "$dir/beta/root"
+	start_after_cut beta
+	all_synced
+	times beta "fill, stream will start" 1
+}
+
 scenario "power cut of the replica: the map is made anew" replica_power_cut
 scenario "power cut of the source: the index is made anew" source_power_cut
 scenario "the replica's disk is not mounted" not_mounted
 scenario "filesystems mounted inside" mounted_inside
 scenario "a directory of the replica is removed" local_removal
+scenario "local files of the replica are in the way" local_files
 scenario "flags that the source has taken away" flags_in_resync
 scenario "out of the fileset and back in one batch" left_and_back
 scenario "other exclusions" other_exclusions
 scenario "marks before their records, settle = 0" marks_before_records
 scenario "the journal's disk is full" journal_disk_full
+scenario "killed while the journal's disk is full" killed_without_room
+scenario "power cut of the replica's disk" replica_disk_cut
 flow_done
