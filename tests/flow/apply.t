@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # apply.t: the applier against random operations on a real source tree, on each
 # filesystem that can be made here; see applytest.c for what each mode proves.
-# Root; APPLYTEST names the program, APPLY_SEED a first seed.
+# Root; APPLYTEST names the program, APPLY_SEED a first seed; IZO_FS and IZO_MODES
+# narrow it, as in vmtests.
 set -u
 prog=${APPLYTEST:-${B:-build}/tests/flow/applytest}
 seed=${APPLY_SEED:-$((RANDOM + 1))}
@@ -17,6 +18,8 @@ tests=0
 # one FS MODE N [--break]: a fresh filesystem, source and replica on it
 one() {
 	local fs=$1 mode=$2 n=$3 flag=${4:-} want=0 m="$work/m.$1" ret
+	case " ${IZO_FS:-$fs} " in *" $fs "*) ;; *) return ;; esac
+	case " ${IZO_MODES:-$mode} " in *" $mode "*) ;; *) return ;; esac
 	tests=$((tests + 1))
 	seed=$((seed + 1))
 	rm -f "$work/img"
@@ -29,7 +32,7 @@ one() {
 	fi
 	mkdir "$m/src" "$m/dst"
 	timeout 300 "$prog" "$m/src" "$m/dst" "$m/state" "$mode" "$n" "$seed" \
-		$flag >"$work/out" 2>&1
+		${flag:+"$flag"} >"$work/out" 2>&1
 	ret=$?
 	grep '^#' "$work/out"
 	# a flag breaks something: that must be seen, by whatever finds it first
