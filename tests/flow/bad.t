@@ -46,7 +46,7 @@ refused_conf() {	# FILE TEXT EXPECTED: lento says EXPECTED and ends with 1
 	local rc=0
 	cp -r "$dir/alpha/etc" "$dir/etc"
 	printf '%s\n' "$2" >> "$dir/etc/$1"
-	"$pair_lento" --etc "$dir/etc" --run "$dir/run" 2> "$dir/said" || rc=$?
+	timeout 20 "$pair_lento" --etc "$dir/etc" --run "$dir/run" 2> "$dir/said" || rc=$?
 	rm -r "$dir/etc"
 	cat "$dir/said"
 	[ $rc = 1 ] || pair_fail "exit status $rc"

@@ -123,13 +123,14 @@ test_violations() {
 }
 
 test_backwards() {  # two versions by turns under one name
-	local pid rc
+	local pid rc end=$((SECONDS + 20))
 	rm -rf pub; cp -a good pub
 	cp -a "$(ls -d good/dat-0-* | head -n 1)" old; cp -a good/pub-0 new
 	mv new x; "$fswork" --watch pub > out & pid=$!
-	while kill -0 $pid 2> /dev/null; do
+	while kill -0 $pid 2> /dev/null && ((SECONDS < end)); do
 		cp x t; mv t pub/pub-0; cp old t; mv t pub/pub-0
 	done
+	kill $pid 2> /dev/null		# it has seen nothing
 	wait $pid; rc=$?
 	[ $rc = 1 ] && grep -q '^violation: pub-0: version .* must be at least' out
 	result $? "watch: backwards"
