@@ -250,6 +250,8 @@ int main(int argc, char **argv)
 		test_filter(&t);
 	else if (!strcmp(mode, "full"))
 		test_full(&t);
+	else if (!strcmp(mode, "losses"))
+		test_losses(&t);
 	else if (!strcmp(mode, "own"))
 		test_own(&t);
 	else if (!ok(ct_open(&t, &adopted), "armed for %s", mode))
@@ -262,6 +264,8 @@ int main(int argc, char **argv)
 		test_storm(&t, seconds);
 	else if (!strcmp(mode, "order"))
 		test_order(&t, seconds);
+	else if (!strcmp(mode, "points"))
+		test_points(&t, seconds);
 	if (t.c) {
 		check_counters(&t, mode);
 		ct_close(&t, false);

@@ -60,9 +60,11 @@ void test_ops(struct ct *t);
 void test_contents(struct ct *t);
 void test_storm(struct ct *t, int seconds);
 void test_order(struct ct *t, int seconds);
+void test_points(struct ct *t, int seconds);
 void test_adopt(struct ct *t);
 void test_filter(struct ct *t);
 void test_full(struct ct *t);
+void test_losses(struct ct *t);
 void test_own(struct ct *t);
 
 #endif

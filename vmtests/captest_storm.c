@@ -7,6 +7,8 @@
  * discipline is the file: a page written after it was last read was marked.
  * order: four processes change twelve names of one directory; the records,
  * replayed in ring order, never contradict themselves and end in what is there.
+ * points: a page that was changed before an fsync is marked in the cycle of the
+ * fsync's record, or before.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -249,4 +251,66 @@ void test_order(struct ct *t, int seconds)
 	   "order: %lu records, %lu changes of process, %lu violations", p.records,
 	   p.switches, p.violations);
 	ok(!wrong_at_end(t, &p), "order: the names at the end");
+}
+
+#define POINT_PAGES	65536
+
+/* Page after page is changed and then synced. */
+static void sync_forever(int fd)
+{
+	for (off_t n = 0; n < POINT_PAGES; n++)
+		if (pwrite(fd, "point", 5, n * PAGE) < 0 || fdatasync(fd))
+			_exit(1);
+	_exit(0);
+}
+
+static void note_marks(const struct capture_cycle *cycle, ino_t ino, uint8_t *marked)
+{
+	for (size_t i = 0; i < cycle->nmarks; i++) {
+		const struct capture_mark *m = &cycle->marks[i];
+
+		for (uint64_t at = m->range.off; m->obj.ino == ino && at < m->range.end &&
+		     at / PAGE < POINT_PAGES; at += PAGE)
+			marked[at / PAGE] = 1;
+	}
+}
+
+void test_points(struct ct *t, int seconds)
+{
+	_cleanup_fd_ int fd = open("points", O_CREAT | O_RDWR, 0600);
+	_cleanup_free_ uint8_t *marked = calloc(POINT_PAGES, 1);
+	unsigned long points = 0, early = 0, cycles = 0;
+	struct capture_cycle cycle;
+	time_t end = time(NULL) + seconds;
+	bool gap = false;
+	struct stat st;
+	pid_t pid;
+
+	fstat(fd, &st);
+	ct_collect(t);
+	pid = fork();
+	if (!pid)
+		sync_forever(fd);
+	for (; time(NULL) < end; cycles++) {
+		const uint8_t *p;
+
+		if (capture_bpf.drain(t->c, 100, &cycle) != 1)
+			continue;
+		gap = gap || cycle.gap;
+		note_marks(&cycle, st.st_ino, marked);
+		p = cycle.records;
+		while (p < (const uint8_t *)cycle.records + cycle.records_bytes) {
+			const struct izo_record *r = (const void *)p;
+
+			if (r->kind == IZO_FSYNC && r->pid == (uint32_t)pid)
+				early += !marked[points++];
+			p += r->len;
+		}
+		capture_bpf.release(t->c);
+	}
+	stop(&pid, 1);
+	ok(!early && points > 20 && cycles > 5 && !gap,
+	   "points: %lu in %lu cycles, %lu without the mark before them", points, cycles,
+	   early);
+	unlink("points");
 }
