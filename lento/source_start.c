@@ -170,9 +170,10 @@ static int bring_up_index(struct source *s, bool adopted)
 	if (other_rules)
 		log_info("fileset %s: what is excluded has changed: the tree is compared",
 			 s->conf->name);
-	else if (s->mark.epoch)
+	else if (s->mark.epoch || end.seq)	/* no mark: the index went unread */
 		log_warn("fileset %s: capture was not continuous since position %llu: the tree is compared",
-			 s->conf->name, (unsigned long long)s->mark.seq);
+			 s->conf->name, (unsigned long long)
+			 (s->mark.epoch ? s->mark.seq : end.seq));
 	return source_build_index(s);
 }
 

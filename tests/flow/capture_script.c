@@ -22,7 +22,8 @@
  *
  * A word may hold any byte as %XX. setxattr takes a fourth word: so many times the
  * value. Answers: "ok", or "error TEXT". What was answered with ok survives lento, as a
- * pinned ring does: it lies in PATH.ring until it was released.
+ * pinned ring does: it lies in PATH.ring until it was released. Where that file is
+ * gone there was a hole: nothing is adopted.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -397,6 +398,7 @@ static int script_open(const struct capture_spec *spec, struct capture **ret,
 		       bool *ret_adopted, char *err, size_t size)
 {
 	struct capture *c = calloc(1, sizeof(*c));
+	bool adopted;
 	char ring[128];
 	int e;
 
@@ -407,6 +409,7 @@ static int script_open(const struct capture_spec *spec, struct capture **ret,
 	c->auto_cycle = true;
 	c->buf = malloc(BUFFER_BYTES);
 	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	adopted = !access(ring, F_OK);
 	c->ring_fd = open(ring, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	e = c->buf && c->ring_fd >= 0 ? rec_init(&c->rec, spec->root) : -EIO;
 	if (!e)
@@ -419,7 +422,7 @@ static int script_open(const struct capture_spec *spec, struct capture **ret,
 		return c->listen_fd;
 	}
 	*ret = c;
-	*ret_adopted = true;
+	*ret_adopted = adopted;
 	return 0;
 }
 

@@ -61,6 +61,21 @@ source_power_cut() {
 	all_synced
 }
 
+# Nothing was captured while lento was stopped.
+capture_hole() {
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	random_lines 100 | "$say" -k "$dir/sock"
+	all_synced
+	lento_stop alpha
+	rm "$dir/sock.ring"
+	echo behind > "$src/behind"
+	alpha_start
+	logged alpha "capture was not continuous" || pair_fail "the hole is not in the log"
+	all_synced
+}
+
 not_mounted() {
 	disk beta
 	script_pair alpha beta
@@ -290,6 +305,7 @@ replica_disk_cut() {
 
 scenario "power cut of the replica: the map is made anew" replica_power_cut
 scenario "power cut of the source: the index is made anew" source_power_cut
+scenario "capture had a hole while lento was stopped" capture_hole
 scenario "the replica's disk is not mounted" not_mounted
 scenario "filesystems mounted inside" mounted_inside
 scenario "a directory of the replica is removed" local_removal
