@@ -93,6 +93,8 @@ lag_is_not_synced() {
 	kill -CONT "$(cat "$dir/beta/pid")"
 	[ -z "$synced" ] || pair_fail "SYNCED while records are to be applied"
 	all_synced
+	lento_stop beta
+	wait_until 10 pair_is alpha DISCONNECTED || pair_fail "not DISCONNECTED without its replica"
 }
 
 sleep_steps() {	# N COMMAND...: true N times, some time apart
