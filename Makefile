@@ -59,6 +59,7 @@ SKELS := $(patsubst %.bpf.c,$(B)/%.skel.h,$(wildcard bpf/*.bpf.c vmtests/*.bpf.c
 
 PROGRAMS := $(B)/lento/lento $(B)/inconfig/inconfig
 TESTS := $(B)/tests/treecmp $(B)/tests/fswork $(UNIT_T)
+TESTS += $(B)/tests/routes/routes
 # Programs of the flow and guest tests.
 TESTS += $(B)/tests/lento-scripted $(B)/tests/flow/say
 TESTS += $(addprefix $(B)/tests/flow/,badpeer applytest fidtest outtest nasty)
@@ -84,6 +85,8 @@ $(B)/lento/lento: $(B)/lento/main.o $(LENTO_A) $(LIB_A)
 $(B)/inconfig/inconfig: $(INCONFIG_O) $(LENTO_A) $(LIB_A)
 $(B)/tests/treecmp: $(call obj,$(wildcard tests/treecmp*.c))
 $(B)/tests/fswork: $(call obj,$(wildcard tests/fswork*.c))
+$(B)/tests/routes/routes: $(call obj,$(wildcard tests/routes/*.c))
+$(B)/tests/routes/routes: LIBS += -lz
 $(B)/tests/lento-scripted: $(B)/tests/flow/main_scripted.o \
 	$(call obj,$(wildcard tests/flow/capture_script*.c tests/flow/recmake*.c)) $(LENTO_A) $(LIB_A)
 $(B)/tests/flow/applytest: $(call obj,$(wildcard tests/flow/applytest*.c tests/flow/recmake*.c)) \

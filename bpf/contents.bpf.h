@@ -156,7 +156,7 @@ int izo_umount(u64 *ctx)
 }
 
 /* ext4's ioctls that change what a file holds: MOVE_EXT, SWAP_BOOT, and
- * SETVERSION, which changes the generation and with it the FID. */
+ * SETVERSION. The last two change the generation and with it the FID. */
 SEC("fexit")
 int izo_ioctl_ext4(u64 *ctx)
 {
@@ -168,7 +168,7 @@ int izo_ioctl_ext4(u64 *ctx)
 		return 0;
 	if (result(ctx) < 0)
 		return 0;
-	rescan(f->f_inode);
+	rescan_how(f->f_inode, cmd == 0xc028660f ? 0 : IZO_RESCAN_TREE);
 	return 0;
 }
 
@@ -206,6 +206,37 @@ int izo_exch_xfs(u64 *ctx)
 		return 0;
 	rescan(fxr->file1->f_inode);
 	rescan(fxr->file2->f_inode);
+	return 0;
+}
+
+/* btrfs makes and removes subvolumes and snapshots behind the directory's
+ * operations. The file is the directory in which that is done, but for a removal
+ * by number, which may be anywhere. */
+#define BTRFS_IOC(nr)	(0x9400 | (nr))
+
+SEC("fexit")
+int izo_ioctl_btrfs(u64 *ctx)
+{
+	struct file *f = (void *)ctx[0];
+	u32 cmd = ctx[1];
+
+	switch (cmd & 0xffff) {
+	case BTRFS_IOC(1):		/* SNAP_CREATE */
+	case BTRFS_IOC(14):		/* SUBVOL_CREATE */
+	case BTRFS_IOC(15):		/* SNAP_DESTROY */
+	case BTRFS_IOC(23):		/* SNAP_CREATE_V2 */
+	case BTRFS_IOC(24):		/* SUBVOL_CREATE_V2 */
+	case BTRFS_IOC(63):		/* SNAP_DESTROY_V2 */
+		break;
+	default:
+		return 0;
+	}
+	if ((int)result(ctx) < 0)
+		return 0;
+	if (ours(f->f_inode))
+		rescan_how((cmd & 0xffff) == BTRFS_IOC(63) ?
+			   f->f_inode->i_sb->s_root->d_inode : f->f_inode,
+			   IZO_RESCAN_TREE);
 	return 0;
 }
 

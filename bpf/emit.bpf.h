@@ -146,16 +146,23 @@ static __always_inline u32 name_len(struct dentry *d)
 	return n > IZO_NAME_MAX ? IZO_NAME_MAX : n;
 }
 
-/* What the inode holds is to be read again. */
-static __always_inline void rescan(struct inode *i)
+/* What the inode holds is to be read again; flags: IZO_RESCAN_*. */
+static __always_inline void rescan_how(struct inode *i, u32 flags)
 {
 	struct izo_record *r;
 
 	if (!ours(i) || own(i) || outside_inode(i))
 		return;
 	r = plain(IZO_RESCAN, i);
-	if (r)
-		end(r, 0);
+	if (!r)
+		return;
+	r->op_flags = flags;
+	end(r, 0);
+}
+
+static __always_inline void rescan(struct inode *i)
+{
+	rescan_how(i, 0);
 }
 
 /* Refusals change nothing. What failed for any other reason, above all for want of

@@ -61,6 +61,7 @@ static const struct hook hooks[] = {
 	{ "izo_remap",	OF_FILE, IZO_OP_REMAP, false, 0, NULL },
 	{ "izo_syncfs",	OF_FILE, IZO_OP_SYNC_FS, true, 0, NULL },
 	{ "izo_ioctl_ext4", OF_FILE, IZO_OP_IOCTL, true, IZO_FS_EXT4, NULL },
+	{ "izo_ioctl_btrfs", OF_FILE, IZO_OP_IOCTL, true, IZO_FS_BTRFS, NULL },
 	{ "izo_move_ext4", BY_NAME, 0, true, IZO_FS_EXT4, "ext4_move_extents" },
 	{ "izo_xattr_ext4", BY_NAME, 0, true, IZO_FS_EXT4, "ext4_xattr_set" },
 	{ "izo_xattr_xfs", BY_NAME, 0, true, IZO_FS_XFS, "xfs_attr_set" },

@@ -473,8 +473,7 @@ static int walk_entry(struct index *x, const struct fid_mount *m, int fd,
 	e = fid_of(m, fd, d->d_name, &fid);
 	if (e == -ENOENT || e == -ESTALE)
 		return 0;
-	/* What is mounted here, and other subvolumes, are not the fileset's. */
-	if (e == -EXDEV || e == -EOPNOTSUPP || (!e && fid.subvol != dir->subvol))
+	if (e == -EXDEV || e == -EOPNOTSUPP)	/* what is mounted here */
 		return 0;
 	if (e)
 		return e;

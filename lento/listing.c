@@ -145,7 +145,7 @@ static bool vanished(int e)
 }
 
 static int put_child(struct page *p, int dir_fd, const struct izo_fid *dir,
-		     dev_t dev, const char *name)
+		     const char *name)
 {
 	_cleanup_fd_ int fd = -1;
 	struct izo_fid fid;
@@ -155,8 +155,6 @@ static int put_child(struct page *p, int dir_fd, const struct izo_fid *dir,
 
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW))
 		return vanished(errno) ? 0 : -errno;
-	if (st.st_dev != dev)	/* a subvolume */
-		return 0;
 	plain = S_ISREG(st.st_mode) || S_ISDIR(st.st_mode);
 	fd = openat(dir_fd, name, (plain ? O_RDONLY | O_NONBLOCK | O_NOATIME : O_PATH) |
 		    O_NOFOLLOW | O_CLOEXEC);
@@ -173,8 +171,7 @@ static int put_child(struct page *p, int dir_fd, const struct izo_fid *dir,
 	return vanished(-e) ? 0 : e;
 }
 
-static int put_children(struct page *p, int dir_fd, const struct izo_fid *dir,
-			dev_t dev)
+static int put_children(struct page *p, int dir_fd, const struct izo_fid *dir)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_NOATIME), e = 0;
 	_cleanup_dir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -191,7 +188,7 @@ static int put_children(struct page *p, int dir_fd, const struct izo_fid *dir,
 		    index_excluded_ro(p->l->index, dir, ent->d_name,
 				      strlen(ent->d_name)))
 			continue;
-		e = put_child(p, fd, dir, dev, ent->d_name);
+		e = put_child(p, fd, dir, ent->d_name);
 	}
 	return e ? e : -errno;
 }
@@ -257,7 +254,7 @@ int listing_answer(const struct listing *l, const struct wire_list *w)
 	else if (fd < 0 && !vanished(-fd))
 		return fd;
 	if (!e && fd >= 0 && st.st_nlink && S_ISDIR(st.st_mode))
-		e = put_children(&p, fd, &w->fid, st.st_dev);
+		e = put_children(&p, fd, &w->fid);
 	if (vanished(-e))
 		e = 0;
 	return e ? e : l->send(l->ctx, w->ask, p.buf, p.bytes, true);

@@ -281,6 +281,11 @@ int scope_take(struct scope *s, struct izo_record *r)
 		return take_rename(s, r);
 	case IZO_SYNCFS:
 		return give(s, r);
+	case IZO_RESCAN:
+		/* Under its new FID nothing is known of it. */
+		if (r->op_flags & IZO_RESCAN_TREE)
+			return s->emit(s->ctx, r);
+		return index_inside(s->index, &r->obj) ? give(s, r) : 0;
 	default:
 		return index_inside(s->index, &r->obj) ? give(s, r) : 0;
 	}

@@ -233,6 +233,18 @@ static int write_encoded(int fd, uint64_t ino)
 	return r;
 }
 
+/* A subvolume in the scratch directory, for a moment. */
+static int subvolume(struct selftest *t)
+{
+	struct btrfs_ioctl_vol_args a = { .name = "subvolume" };
+	int r = ioctl(t->dir, BTRFS_IOC_SUBVOL_CREATE, &a);
+
+	r = selftest_expect(t, r, "izo_ioctl_btrfs", IZO_RESCAN, NULL, &t->dir_fid);
+	ioctl(t->dir, BTRFS_IOC_SNAP_DESTROY, &a);
+	selftest_clear(t);
+	return r;
+}
+
 int selftest_btrfs(struct selftest *t)
 {
 	_cleanup_fd_ int fd = openat(t->dir, "v", O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
@@ -245,7 +257,7 @@ int selftest_btrfs(struct selftest *t)
 	r = selftest_expect(t, write_encoded(fd, fid.ino), "izo_encoded", IZO_RESCAN,
 			    NULL, &fid);
 	unlinkat(t->dir, "v", 0);
-	return r;
+	return r ? r : subvolume(t);
 }
 
 /* ---- the end of a superblock ---- */

@@ -47,13 +47,19 @@ static int drain_once(struct source *s)
 	if (n < 0)
 		return n;
 	e = source_cycle(s, &cycle);
-	if (!e && n && cycle.gap)	/* a lento that dies from here on compares too */
+	if (s->rescan && !cycle.gap) {
+		cycle.gap = true;
+		cycle.gap_why = "an ioctl made or removed a subvolume or changed a "
+				"file's generation";
+	}
+	s->rescan = false;
+	if (!e && cycle.gap)	/* a lento that dies from here on compares too */
 		e = source_void_index(s);
 	if (e)
 		return e;
 	if (n)
 		s->ops->release(s->capture);
-	return n && cycle.gap ? after_gap(s, cycle.gap_why) : 0;
+	return cycle.gap ? after_gap(s, cycle.gap_why) : 0;
 }
 
 static void *source_thread(void *arg)

@@ -119,6 +119,10 @@ static int note_contents(struct source *s, const struct izo_record *r)
 		range = (struct izo_range){ r->off, r->off + r->count };
 		break;
 	case IZO_RESCAN:
+		if (r->op_flags & IZO_RESCAN_TREE)
+			s->rescan = true;
+		if (!S_ISREG(r->attr.mode))
+			return 0;
 		range = (struct izo_range){ 0, IZO_TO_EOF };
 		break;
 	case IZO_UNLINK:

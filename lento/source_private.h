@@ -39,6 +39,7 @@ struct source {
 	struct settle *settle;
 	struct scope scope;
 	struct fid_list points, dead;	/* of the cycle */
+	bool rescan;			/* an IZO_RESCAN_TREE came */
 	bool point_all;
 	uint64_t records_pos, marks_pos;	/* of the cycle */
 	uint64_t appended;		/* records of this cycle so far */

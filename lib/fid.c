@@ -77,6 +77,9 @@ int fid_mount_init(struct fid_mount *m, int fd)
 	return 0;
 }
 
+/* In a snapshot it stands where a subvolume was, and cannot be opened by FID. */
+#define EMPTY_SUBVOL_DIR	2
+
 static int fid_from_btrfs(const struct handle *h, struct izo_fid *ret)
 {
 	struct btrfs_handle b;
@@ -84,6 +87,8 @@ static int fid_from_btrfs(const struct handle *h, struct izo_fid *ret)
 	if (h->type != HANDLE_BTRFS || h->bytes < sizeof(b))
 		return -EOPNOTSUPP;
 	memcpy(&b, h->data, sizeof(b));
+	if (b.objectid == EMPTY_SUBVOL_DIR)
+		return -EXDEV;
 	*ret = (struct izo_fid){ .ino = b.objectid, .subvol = b.root,
 				 .gen = b.gen };
 	return 0;

@@ -7,7 +7,8 @@
  *
  * Compared: names, types, modes, owners, mtimes in nanoseconds, sizes,
  * contents, holes, xattrs, ACLs, symlink targets, device numbers, hard-link
- * groups, inode flags. Not compared: ctime, link counts, sizes of directories.
+ * groups, inode flags, project ids. Not compared: ctime, link counts, sizes of
+ * directories.
  * Extended attributes trusted.intermezzo.* are lento's own and left out.
  */
 #include <argp.h>

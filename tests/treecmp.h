@@ -25,7 +25,8 @@ enum side { SIDE_A, SIDE_B, SIDES };
 
 enum part {
 	PART_NAMES = 1,		/* symlink targets, hard-link groups */
-	PART_ATTRS = 2,		/* mode, owner, device number, inode flags */
+	PART_ATTRS = 2,		/* mode, owner, device number, inode flags,
+				 * project */
 	PART_XATTRS = 4,	/* extended attributes and ACLs */
 	PART_TIMES = 8,
 	PART_CONTENT = 16,	/* size and bytes of regular files */
@@ -100,6 +101,7 @@ struct xattr {
 struct object {
 	int fd;			/* readable for files and directories, else O_PATH */
 	unsigned int flags;	/* FS_IOC_GETFLAGS, the comparable ones */
+	unsigned int project;	/* id for quotas; 0 where there is none */
 	char *target;		/* of a symlink */
 	char *names;
 	struct xattr *xattr;	/* sorted by name */

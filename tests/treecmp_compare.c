@@ -96,6 +96,9 @@ static void compare_flags(const struct job *job, const struct object *object)
 {
 	char text[SIDES][64];
 
+	if (object[SIDE_A].project != object[SIDE_B].project)
+		report_diff(job->node, "project id %u in A, %u in B",
+			    object[SIDE_A].project, object[SIDE_B].project);
 	if (object[SIDE_A].flags == object[SIDE_B].flags)
 		return;
 	for (int s = 0; s < SIDES; s++)

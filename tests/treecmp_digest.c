@@ -50,6 +50,7 @@ static void feed_attrs(XXH3_state_t *hash, const struct stat *st,
 	feed_number(hash, 'u', st->st_uid);
 	feed_number(hash, 'g', st->st_gid);
 	feed_number(hash, 'f', object->flags);
+	feed_number(hash, 'p', object->project);
 	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
 		feed_number(hash, 'r', st->st_rdev);
 }

@@ -67,8 +67,11 @@ static int object_open(const struct job *job, enum side side)
 
 static int flags_load(struct object *object)
 {
+	struct fsxattr x;
 	int flags = 0;
 
+	if (!ioctl(object->fd, FS_IOC_FSGETXATTR, &x))
+		object->project = x.fsx_projid;
 	if (ioctl(object->fd, FS_IOC_GETFLAGS, &flags)) {
 		if (errno == ENOTTY || errno == EOPNOTSUPP || errno == ENOSYS)
 			return 0;

@@ -67,7 +67,8 @@ enum izo_kind {
 	IZO_FSYNC	= 17,	/* fsync, fdatasync, msync, O_SYNC write */
 	IZO_SYNCFS	= 18,	/* whole filesystem */
 	IZO_OPENW	= 19,	/* an existing file opened for writing */
-	IZO_RESCAN	= 20,	/* obj changed in a way not described: compare */
+	IZO_RESCAN	= 20,	/* obj changed in a way not described: compare;
+				 * op_flags IZO_RESCAN_TREE */
 	/* Below: made by lento, journal and wire only. */
 	IZO_DIRTY	= 32,	/* ranges taken from the kernel, not yet due;
 				 * data = struct izo_range[] */
@@ -102,6 +103,8 @@ enum izo_kind {
 #define IZO_XATTR_REMOVE	0x80000000u
 /* op_flags of CLOSE: no writer has the file open any more. */
 #define IZO_CLOSE_LAST		0x1u
+/* op_flags of RESCAN: FIDs or names changed and no record tells which. */
+#define IZO_RESCAN_TREE		0x1u
 
 /* Which object, on the host that speaks. gen is i_generation; subvol is the
  * btrfs root's objectid, 0 elsewhere. */

@@ -158,6 +158,10 @@ test_attrs() {
 		aspect "inode flag ${f#*:}" "dir/sub: inode flags none in A, ${f#*:} in B" "chattr +${f%%:*} B/dir/sub"
 	done
 	aspect "inode flag of a file" 'big: inode flags none in A, nodump in B' 'chattr +d B/big'
+	touch probe
+	if chattr -p 1 probe 2>/dev/null; then
+		aspect "project id" 'big: project id 0 in A, 77 in B' 'chattr -p 77 B/big'
+	fi
 }
 
 test_times() {
