@@ -9,6 +9,7 @@
 #   make flow       two and more real daemons on this host (root)
 #   make vm-6.1 vm-6.12 vm-7   one guest kernel's tests
 #   make bench      all benchmarks of bench/
+#   make coverage   every way to change a tree, on all kernels: docs/coverage.md
 #   make install    to $(DESTDIR)$(prefix)
 #   make setup      only the packages and guest kernels
 #   make clean
@@ -46,7 +47,7 @@ LIBS := -lbpf -luring -linih -lxxhash -llmdb -ljson-c -lsystemd -lsmartcols
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all demo check unit flow bench install setup clean vm-%
+.PHONY: all demo check coverage unit flow bench install setup clean vm-%
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
@@ -137,6 +138,11 @@ bench:
 	$(Q)tests/setup bench
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)B=$(abspath $(B)) bench/run
+
+coverage:
+	$(Q)tests/setup vm
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)B=$(abspath $(B)) tests/coverage
 
 install: $(PROGRAMS) $(MANS)
 	install -D -m 755 $(B)/lento/lento $(DESTDIR)$(sbindir)/lento
