@@ -9,6 +9,7 @@
 #   make flow       two and more real daemons on this host (root)
 #   make vm-6.1 vm-6.12 vm-7   one guest kernel's tests
 #   make bench      all benchmarks of bench/
+#   make stress     other people's stress tests inside a fileset (KERNEL=6.1)
 #   make coverage   every way to change a tree, on all kernels: docs/coverage.md
 #   make install    to $(DESTDIR)$(prefix)
 #   make setup      only the packages and guest kernels
@@ -47,7 +48,7 @@ LIBS := -lbpf -luring -linih -lxxhash -llmdb -ljson-c -lsystemd -lsmartcols
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all demo check coverage unit flow bench install setup clean vm-%
+.PHONY: all demo check coverage stress unit flow bench install setup clean vm-%
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
@@ -143,6 +144,11 @@ coverage:
 	$(Q)tests/setup vm
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)B=$(abspath $(B)) tests/coverage
+
+stress:
+	$(Q)tests/setup stress
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)B=$(abspath $(B)) DISKSIZE=4G MEM=3G vmtests/run $(or $(KERNEL),6.1) stress
 
 install: $(PROGRAMS) $(MANS)
 	install -D -m 755 $(B)/lento/lento $(DESTDIR)$(sbindir)/lento

@@ -22,7 +22,6 @@
 
 #define OPEN_LEVELS 64
 #define GETDENTS_BYTES (256 * 1024)
-#define BTRFS_SUBVOLUME_INO 256
 
 struct names {
 	char *arena;
@@ -45,7 +44,8 @@ static struct {
 	struct frame *frame;
 	size_t depth;
 	size_t cap;
-	dev_t dev[SIDES];
+	dev_t dev[SIDES];	/* of the roots */
+	uint64_t mount[SIDES];
 } stack;
 
 static const char *side_name(int side)
@@ -275,24 +275,31 @@ static bool stat_entry(const struct frame *frame, struct node *node, int side,
 	return false;
 }
 
+static uint64_t mount_of(int dirfd, const char *name)
+{
+	struct statx x;
+
+	if (statx(dirfd, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+		  STATX_MNT_ID, &x) || !(x.stx_mask & STATX_MNT_ID))
+		return 0;
+	return x.stx_mnt_id;
+}
+
 /*
- * True if the directory is the root of another filesystem or subvolume in any
- * of the trees: it is not entered. *ret_foreign: not even its attributes
- * belong to the tree (a mount, as opposed to a btrfs subvolume).
+ * True if something is mounted on the directory in any of the trees: then neither
+ * what is in it nor its attributes belong to the tree. A btrfs subvolume has a
+ * device number of its own, too, but is a directory like any other.
  */
-static bool boundary(const struct node *node, const struct stat *st,
-		     bool *ret_foreign)
+static bool boundary(const struct frame *up, const struct node *node,
+		     const struct stat *st)
 {
 	bool crosses[SIDES] = { false, false };
 
-	*ret_foreign = false;
-	for (int s = 0; s < sides(); s++) {
-		crosses[s] = st[s].st_dev != stack.dev[s];
-		if (crosses[s] && st[s].st_ino != BTRFS_SUBVOLUME_INO)
-			*ret_foreign = true;
-	}
+	for (int s = 0; s < sides(); s++)
+		crosses[s] = st[s].st_dev != stack.dev[s] &&
+			mount_of(up->dir->fd[s], node->name) != stack.mount[s];
 	if (!options.digest && crosses[SIDE_A] != crosses[SIDE_B])
-		report_diff(node, "mount or subvolume in %s, plain directory in %s",
+		report_diff(node, "mount in %s, plain directory in %s",
 			    side_name(crosses[SIDE_B]), side_name(crosses[SIDE_A]));
 	return crosses[SIDE_A] || crosses[SIDE_B];
 }
@@ -326,13 +333,10 @@ static void enter_directory(struct frame *up, struct node *node,
 static void visit_directory(struct frame *frame, struct node *node,
 			    const struct stat *st)
 {
-	bool foreign;
-	bool stop = boundary(node, st, &foreign);
-
-	if (!foreign)
-		job_submit(node, frame->dir, st, NULL);
-	if (!stop)
-		enter_directory(frame, node, st);
+	if (boundary(frame, node, st))
+		return;
+	job_submit(node, frame->dir, st, NULL);
+	enter_directory(frame, node, st);
 }
 
 static void compare_links(const struct node *node,
@@ -435,6 +439,7 @@ static void visit_root(const char *const root[SIDES], struct node *node)
 		if (fstat(fd, &frame.st[s]))
 			err = -errno;
 		stack.dev[s] = frame.st[s].st_dev;
+		stack.mount[s] = mount_of(fd, "");
 	}
 	if (!err) {
 		report_count(1, 0);
