@@ -126,6 +126,16 @@ static void inside_passes_outside_does_not(void **state)
 	assert_int_equal(entry(w, IZO_SETATTR, 30, 0, "", 0), 0);
 }
 
+/* What an ioctl did to names and FIDs concerns a fileset that does not know it. */
+static void a_tree_to_be_read_again(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(take(w, IZO_RESCAN, 31, 0, "", 0, "", 0, 0, 1), 0);
+	assert_int_equal(take(w, IZO_RESCAN, 31, 0, "", 0, "", 0, IZO_RESCAN_TREE, 1), 1);
+	assert_int_equal(w->out[0]->op_flags, IZO_RESCAN_TREE);
+}
+
 static void patterns_and_our_own_folder_stay_out(void **state)
 {
 	struct world *w = *state;
@@ -219,6 +229,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(inside_passes_outside_does_not),
+		T(a_tree_to_be_read_again),
 		T(patterns_and_our_own_folder_stay_out),
 		T(renames_across_the_border),
 		T(exchange_across_the_border),
