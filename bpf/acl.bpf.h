@@ -81,7 +81,7 @@ static __always_inline int entry_acl(u32 kind, struct inode *dir,
 	object(r, i);
 	parent(r, dir);
 	if (kind == IZO_CREATE || kind == IZO_MKDIR || kind == IZO_TMPFILE)
-		r->op_flags = inherited_flags(i);
+		inherited(r, i);
 	bpf_probe_read_kernel(r->var, n, d->d_name.name);
 	bpf_core_read(&access, sizeof(access), &i->i_acl);
 	bpf_core_read(&dflt, sizeof(dflt), &i->i_default_acl);

@@ -53,7 +53,7 @@ static __always_inline int entry(u32 kind, struct inode *dir, struct dentry *d,
 	parent(r, dir);
 	pad(r, n);
 	if (kind == IZO_CREATE || kind == IZO_MKDIR || kind == IZO_TMPFILE)
-		r->op_flags = inherited_flags(i);
+		inherited(r, i);
 	bpf_probe_read_kernel(r->var, n, d->d_name.name);
 	r->name_len = n;
 	end(r, n);

@@ -139,6 +139,12 @@ static __always_inline struct izo_record *plain(u32 kind, struct inode *i)
 	return r;
 }
 
+static __always_inline void inherited(struct izo_record *r, struct inode *i)
+{
+	r->op_flags = inherited_flags(i);
+	r->off = inherited_project(i);
+}
+
 static __always_inline u32 name_len(struct dentry *d)
 {
 	u32 n = d->d_name.len;

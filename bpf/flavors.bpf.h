@@ -121,11 +121,17 @@ enum pageflags { PG_head = 0 };
 struct iomap_dio { struct kiocb *iocb; s64 size; unsigned int flags; };
 
 /* Filesystems' own. */
-struct ext4_inode_info { u32 i_sync_tid; unsigned long i_flags; struct inode vfs_inode; };
+struct ext4_inode_info {
+	u32 i_sync_tid;
+	unsigned long i_flags;
+	u32 i_projid;			/* kprojid_t */
+	struct inode vfs_inode;
+};
 struct xfs_inode_log_item { s64 ili_commit_seq; };
 struct xfs_inode {
 	struct xfs_inode_log_item *i_itemp;
 	u16 i_diflags;
+	u32 i_projid;
 	struct inode i_vnode;
 };
 struct xfs_da_args {

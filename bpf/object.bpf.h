@@ -83,6 +83,22 @@ static __noinline u64 xfs_flags(u64 inode)
 	return flags;
 }
 
+static __noinline u64 ext4_project(u64 inode)
+{
+	u32 id = 0;
+
+	AROUND(inode, ext4_inode_info, vfs_inode, i_projid, &id);
+	return id;
+}
+
+static __noinline u64 xfs_project(u64 inode)
+{
+	u32 id = 0;
+
+	AROUND(inode, xfs_inode, i_vnode, i_projid, &id);
+	return id;
+}
+
 static __always_inline u64 subvol_of(struct inode *i)
 {
 	return izo_fs == IZO_FS_BTRFS ? btrfs_subvol((u64)i) : 0;
@@ -106,6 +122,13 @@ static __always_inline u64 txn_of(struct inode *i)
 #define XFS_DIFLAG_SYNC		0x20	/* fs/xfs/libxfs/xfs_format.h */
 #define XFS_DIFLAG_NOATIME	0x40
 #define XFS_DIFLAG_NODUMP	0x80
+
+static __always_inline u64 inherited_project(struct inode *i)
+{
+	if (izo_fs == IZO_FS_EXT4)
+		return ext4_project((u64)i);
+	return izo_fs == IZO_FS_XFS ? xfs_project((u64)i) : 0;
+}
 
 /* What a new inode has inherited from its directory, as FS_*_FL. ext4 keeps
  * just these; btrfs hands down none that is replicated. */

@@ -149,19 +149,6 @@ static int do_xattr(struct apply *a, int fd, const struct izo_record *r)
 	return err;
 }
 
-static int set_project(int fd, uint32_t id)
-{
-	struct fsxattr x;
-
-	if (ioctl(fd, FS_IOC_FSGETXATTR, &x) < 0 || x.fsx_projid == id)
-		return 0;
-	x.fsx_projid = id;
-	if (ioctl(fd, FS_IOC_FSSETXATTR, &x) < 0 && errno != EOPNOTSUPP &&
-	    errno != EINVAL && errno != ENOTTY)
-		return -errno;
-	return 0;
-}
-
 /* The flags come off first and go on last: project ids want them off. */
 static int set_flags(int fd, unsigned flags, uint32_t project)
 {
@@ -175,7 +162,7 @@ static int set_flags(int fd, unsigned flags, uint32_t project)
 		if (ioctl(fd, FS_IOC_SETFLAGS, &now) < 0)
 			return -errno;
 	}
-	r = set_project(fd, project);
+	r = stage_project(fd, project);
 	if (r || now == want)
 		return r;
 	if (ioctl(fd, FS_IOC_SETFLAGS, &want) < 0 && errno != EOPNOTSUPP &&

@@ -220,24 +220,38 @@ static int set_acls(int fd, const struct izo_record *r)
 
 #define INHERITED_FLAGS	(FS_SYNC_FL | FS_NODUMP_FL | FS_NOATIME_FL | FS_DIRSYNC_FL)
 
+int stage_project(int fd, uint32_t id)
+{
+	struct fsxattr x;
+
+	if (ioctl(fd, FS_IOC_FSGETXATTR, &x) < 0 || x.fsx_projid == id)
+		return 0;
+	x.fsx_projid = id;
+	if (ioctl(fd, FS_IOC_FSSETXATTR, &x) < 0 && errno != EOPNOTSUPP &&
+	    errno != EINVAL && errno != ENOTTY)
+		return -errno;
+	return 0;
+}
+
 /* Flags that the inode inherited on the source; another filesystem may not
  * have them. */
 static int set_inherited(int path_fd, const struct izo_record *r)
 {
 	_cleanup_fd_ int fd = -1;
 	char path[32];
-	int flags;
+	int flags, err;
 
 	if (r->kind != IZO_CREATE && r->kind != IZO_MKDIR && r->kind != IZO_TMPFILE)
 		return 0;
-	if (!(r->op_flags & INHERITED_FLAGS))
+	if (!(r->op_flags & INHERITED_FLAGS) && !r->off)
 		return 0;
 	fd_path(path_fd, path);
 	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (ioctl(fd, FS_IOC_GETFLAGS, &flags))
-		return 0;
+	err = stage_project(fd, r->off);
+	if (err || !(r->op_flags & INHERITED_FLAGS) || ioctl(fd, FS_IOC_GETFLAGS, &flags))
+		return err;
 	flags |= r->op_flags & INHERITED_FLAGS;
 	if (ioctl(fd, FS_IOC_SETFLAGS, &flags) && errno != EOPNOTSUPP &&
 	    errno != ENOTTY && errno != EINVAL)

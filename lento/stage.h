@@ -14,6 +14,7 @@
 #define LENTO_STAGE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include "intermezzo/record.h"
 #include "lib/fid.h"
 
@@ -47,6 +48,8 @@ int stage_file(struct stage *s, const struct izo_fid *fid);
 /* The tag; by descriptor (O_PATH too). -ENODATA: none, or another fileset's. */
 int stage_tag_get(const struct stage *s, int fd, struct izo_fid *ret);
 int stage_tag_set(const struct stage *s, int fd, const struct izo_fid *peer);
+/* The project id of an open file or directory, where its filesystem has any. */
+int stage_project(int fd, uint32_t id);
 
 /* Moves dirfd/name to limbo/as, in place of what lies there; a further link to
  * a file that is in limbo already, or has other names, is just removed. */

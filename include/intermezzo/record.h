@@ -41,7 +41,8 @@ typedef __s64 izo_les64;
 /* What happened. Numbers are part of the format. */
 enum izo_kind {
 	IZO_NONE	= 0,
-	/* The kinds that make an inode: op_flags = FS_*_FL that it inherited. */
+	/* The kinds that make an inode: op_flags = FS_*_FL that it inherited, off =
+	 * the project id that it did. */
 	IZO_CREATE	= 1,	/* regular file: dir, name, obj */
 	IZO_MKDIR	= 2,
 	IZO_MKNOD	= 3,	/* fifo, socket, device: attr.rdev */
