@@ -13,6 +13,7 @@
 #include <string.h>
 #include "lib/cleanup.h"
 #include "lib/conf_private.h"
+#include "lib/tree.h"
 
 #define SETTLE_DEFAULT		100
 #define RING_DEFAULT		(16u << 20)
@@ -429,20 +430,56 @@ static bool path_within(const char *a, const char *b)
 	return !strncmp(a, b, len) && (!b[len] || b[len] == '/');
 }
 
+/* Is a the folder b or below it: by the paths as they are written, or by what they
+ * lead to? */
+static bool within(const char *a, const char *b)
+{
+	return path_within(b, a) || tree_holds(b, a);
+}
+
+static const char *nested(const struct conf_fileset *f, const struct conf_fileset *g)
+{
+	bool in = within(f->path, g->path), out = within(g->path, f->path);
+
+	return in && out ? "is the same directory as" : in ? "lies within" :
+	       out ? "holds" : NULL;
+}
+
+/* The state that f keeps would be replicated by g, whose journal grows by it. */
+static bool state_in(const struct conf_fileset *f, const struct conf_fileset *g)
+{
+	return !path_within(f->path, f->state) && within(f->state, g->path);
+}
+
+static int check_pair(struct conf_ini *ini, unsigned line,
+		      const struct conf_fileset *f, const struct conf_fileset *g)
+{
+	const char *how;
+
+	if (!f->path || !g->path)	/* not of this host */
+		return 0;
+	how = nested(f, g);
+	if (how)
+		return conf_fail(ini, line, "nested filesets: %s of fileset %s %s %s of "
+				 "fileset %s", f->path, f->name, how, g->path, g->name);
+	if (state_in(f, g) || state_in(g, f))
+		return conf_fail(ini, line, "the state folder of fileset %s lies within "
+				 "%s of fileset %s",
+				 state_in(f, g) ? f->name : g->name,
+				 state_in(f, g) ? g->path : f->path,
+				 state_in(f, g) ? g->name : f->name);
+	return 0;
+}
+
 static int check_nesting(struct conf_ini *ini, struct reading *rd)
 {
 	const struct conf *c = rd->conf;
-	size_t i, k;
 
-	for (i = 0; i < c->nfileset; i++)
-		for (k = 0; k < i; k++) {
-			const char *a = c->fileset[i].path, *b = c->fileset[k].path;
-
-			if (a && b && (path_within(a, b) || path_within(b, a)))
-				return conf_fail(ini, rd->path_line[i],
-						 "%s and %s of fileset %s are nested",
-						 a, b, c->fileset[k].name);
-		}
+	for (size_t i = 0; i < c->nfileset; i++)
+		for (size_t k = 0; k < i; k++)
+			if (check_pair(ini, rd->path_line[i], &c->fileset[i],
+				       &c->fileset[k]))
+				return ini->error;
 	return 0;
 }
 

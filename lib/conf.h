@@ -63,8 +63,9 @@ struct conf {
 
 /* 0 or -errno with one line in err. An unknown key or section, a duplicate, a
  * server or replicator that serverdb does not know (but self), a path that is
- * not absolute, two filesets with one uuid or nested paths on this host: errors
- * with file and line. */
+ * not absolute, two filesets with one uuid: errors with file and line. So are two
+ * filesets of which one holds the other on this host, as the paths are written or
+ * (those that are there) by what they lead to. */
 int conf_load(const char *folder, struct conf **ret, char *err, size_t err_size);
 void conf_free(struct conf *c);
 

@@ -5,6 +5,8 @@
 #ifndef LIB_TREE_H
 #define LIB_TREE_H
 
+#include <stdbool.h>
+
 /* Two descriptors of one detached mount; both live as long as the tree is used. */
 struct tree {
 	int fd;			/* the directory, open for reading */
@@ -19,5 +21,10 @@ struct tree {
  * as it is. 0 or -errno; *ret is closed by tree_close() in either case. */
 int tree_open(const char *path, struct tree *ret);
 void tree_close(struct tree *t);
+
+/* Is the directory inner the directory outer, or does it lie below it on the same
+ * filesystem, whatever names, symlinks and mounts lead to the two? False also where
+ * one of them is not there or cannot be looked at. */
+bool tree_holds(const char *outer, const char *inner);
 
 #endif

@@ -68,6 +68,52 @@ configurations() {
 	refused_conf sysid "" "serverdb: "
 }
 
+# The second fileset's path leads into the first one, or it is the other way round:
+# both are named, with the line. Siblings are two filesets.
+nested_filesets() {
+	local d=$dir/disk n
+	truncate -s 300M "$dir/img"
+	mkfs.ext4 -qF "$dir/img"
+	mkdir -p "$d" "$dir/mnt/twice" "$dir/mnt/bound" "$dir/links"
+	mount -o loop "$dir/img" "$d"
+	mount "$(findmnt -no SOURCE "$d")" "$dir/mnt/twice"
+	mkdir -p "$d/data/sub/deep" "$d/data2" "$d/other"
+	mount --bind "$d/data/sub/deep" "$dir/mnt/bound"
+	ln -s "$d/data" "$dir/links/data"
+	ln -s "$d" "$dir/links/disk"
+	trap 'flow_end; umount "$dir/mnt/bound" "$dir/mnt/twice" "$dir/disk" || :' EXIT
+	script_pair alpha beta
+	sed -i "s|^path@alpha.*|path = $d/data|; /^path@beta/d" "$dir/alpha/etc/fsetdb"
+	n=$(wc -l < "$dir/alpha/etc/fsetdb")
+	refused_pair "$n" "$dir/links/data" "is the same directory as"
+	refused_pair "$n" "$dir/links/disk/data/sub" "lies within"
+	refused_pair "$n" "$dir/links/disk" holds
+	refused_pair "$n" "$dir/mnt/bound" "lies within"
+	refused_pair "$n" "$dir/mnt/twice/data" "is the same directory as"
+	refused_pair "$n" "$dir/mnt/twice/data/sub/deep" "lies within"
+	refused_pair "$n" "$dir/mnt/twice" holds
+	sed -i "s|^path = .*|path = $dir/mnt/bound|" "$dir/alpha/etc/fsetdb"
+	refused_pair "$n" "$d/data" holds
+	refused_pair "$n" "$d/data/sub/deep" "is the same directory as"
+	sed -i "s|^path = .*|path = $d/data|" "$dir/alpha/etc/fsetdb"
+	refused_conf fsetdb "$(second_fileset "$d/other")"$'\n'"state = $dir/mnt/twice/data/sub" \
+		"fsetdb:$((n + 5)): the state folder of fileset two lies within $d/data of fileset data"
+	printf '%s\nsegment = 1M\n' "$(second_fileset "$d/data2")" \
+		>> "$dir/alpha/etc/fsetdb"	# a sibling
+	alpha_start
+	wait_until 20 fileset_is alpha two SYNCED
+}
+
+second_fileset() {	# PATH
+	printf '[fileset two]\nuuid = %s\nserver = alpha\ncapture = script:%s\npath = %s' \
+		"$uuid_more" "$dir/sock2" "$1"
+}
+
+refused_pair() {	# LINES-BEFORE PATH HOW
+	refused_conf fsetdb "$(second_fileset "$2")" \
+		"fsetdb:$(($1 + 5)): nested filesets: $2 of fileset two $3 .* of fileset data"
+}
+
 listen_addresses() {
 	script_pair alpha beta
 	sed -i '/^listen/d' "$dir/alpha/etc/sysid"
@@ -308,6 +354,7 @@ snooping() {
 }
 
 scenario "configurations are refused with file and line" configurations
+scenario "nested filesets are refused however they are written" nested_filesets
 scenario "plaintext is for loopback" listen_addresses
 scenario "a fileset without its folder" missing_folders
 scenario "a fileset of an unknown uuid" unknown_uuid
