@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * index.c: see index.h. Table "names": FID -> {parent FID, name}, sorted
- * duplicates, one for each name. Table "meta": the mark.
+ * index.c: see index.h. Table "names": FID -> {parent FID, the parent's turn, name},
+ * sorted duplicates, one for each name. Table "turns": how often a directory was
+ * expelled, if ever; a name of an earlier turn counts no more. Table "meta": the
+ * mark.
  *
  * Commits are not synced: a killed lento loses nothing (page cache), and after
  * a reboot capture cannot be adopted and the index is built anew by a walk.
@@ -15,6 +17,7 @@
 #include <fnmatch.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,7 +29,7 @@
 
 struct index {
 	MDB_env *env;
-	MDB_dbi names, meta;
+	MDB_dbi names, turns, meta;
 	MDB_txn *txn;			/* the writer's, NULL between changes */
 	struct izo_fid root;
 	char *const *exclude;		/* borrowed */
@@ -41,8 +44,10 @@ struct index_key {
 
 struct index_value {
 	struct index_key dir;
+	uint32_t turn;
 	char name[IZO_NAME_MAX];
 } __attribute__((packed));
+#define VALUE_HEAD	offsetof(struct index_value, name)
 
 static int mdb_errno(int e)
 {
@@ -72,6 +77,8 @@ static int open_tables(struct index *x)
 	if (e)
 		return e;
 	e = mdb_dbi_open(x->txn, "names", MDB_CREATE | MDB_DUPSORT, &x->names);
+	if (!e)
+		e = mdb_dbi_open(x->txn, "turns", MDB_CREATE, &x->turns);
 	if (!e)
 		e = mdb_dbi_open(x->txn, "meta", MDB_CREATE, &x->meta);
 	if (!e) {
@@ -177,18 +184,48 @@ static int index_clear(struct index *x)
 	if (!e)
 		e = mdb_errno(mdb_drop(x->txn, x->names, 0));
 	if (!e)
+		e = mdb_errno(mdb_drop(x->txn, x->turns, 0));
+	if (!e)
 		e = mdb_errno(mdb_drop(x->txn, x->meta, 0));
 	return e;
 }
 
-static void value_of(struct index_value *v, MDB_val *ret,
+/* 0 for nearly all directories; where that goes for all, nothing is looked up. */
+static uint32_t turn_of(struct index *x, MDB_txn *txn, const struct index_key *dir)
+{
+	MDB_val k = { sizeof(*dir), (void *)dir }, v;
+	MDB_stat st;
+	uint32_t turn;
+
+	if (mdb_stat(txn, x->turns, &st) || !st.ms_entries ||
+	    mdb_get(txn, x->turns, &k, &v) || v.mv_size != sizeof(turn))
+		return 0;
+	memcpy(&turn, v.mv_data, sizeof(turn));
+	return turn;
+}
+
+static void value_of(struct index *x, struct index_value *v, MDB_val *ret,
 		     const struct izo_fid *dir, const char *name, unsigned len)
 {
 	assert(len <= IZO_NAME_MAX);
 	v->dir = key_of(dir);
+	v->turn = turn_of(x, x->txn, &v->dir);
 	memcpy(v->name, name, len);
 	ret->mv_data = v;
-	ret->mv_size = sizeof(v->dir) + len;
+	ret->mv_size = VALUE_HEAD + len;
+}
+
+/* Does that entry count? Then the parent it names. */
+static bool value_counts(struct index *x, MDB_txn *txn, const MDB_val *v,
+			 struct izo_fid *ret)
+{
+	struct index_value head;
+
+	if (v->mv_size < VALUE_HEAD)
+		return false;
+	memcpy(&head, v->mv_data, VALUE_HEAD);
+	*ret = fid_of_key(&head.dir);
+	return head.turn == turn_of(x, txn, &head.dir);
 }
 
 int index_add(struct index *x, const struct izo_fid *fid,
@@ -203,7 +240,7 @@ int index_add(struct index *x, const struct izo_fid *fid,
 		return e;
 	if (len)		/* a name ends the nameless state */
 		index_del(x, fid, dir, "", 0);
-	value_of(&value, &v, dir, name, len);
+	value_of(x, &value, &v, dir, name, len);
 	e = mdb_put(x->txn, x->names, &k, &v, MDB_NODUPDATA);
 	return e == MDB_KEYEXIST ? 0 : mdb_errno(e);
 }
@@ -218,7 +255,7 @@ int index_del(struct index *x, const struct izo_fid *fid,
 
 	if (e)
 		return e;
-	value_of(&value, &v, dir, name, len);
+	value_of(x, &value, &v, dir, name, len);
 	e = mdb_del(x->txn, x->names, &k, &v);
 	return e == 0 ? 1 : e == MDB_NOTFOUND ? 0 : mdb_errno(e);
 }
@@ -235,6 +272,42 @@ int index_drop(struct index *x, const struct izo_fid *fid)
 	return e == MDB_NOTFOUND ? 0 : mdb_errno(e);
 }
 
+int index_expel(struct index *x, const struct izo_fid *fid)
+{
+	struct index_key key = key_of(fid);
+	MDB_val k = { sizeof(key), &key }, v;
+	uint32_t turn;
+	int e = writer(x);
+
+	if (e)
+		return e;
+	turn = turn_of(x, x->txn, &key) + 1;
+	v = (MDB_val){ sizeof(turn), &turn };
+	return mdb_errno(mdb_put(x->txn, x->turns, &k, &v, 0));
+}
+
+static bool has_entry(struct index *x, const struct izo_fid *fid)
+{
+	struct index_key key = key_of(fid);
+	MDB_val k = { sizeof(key), &key }, v;
+
+	return !mdb_get(x->txn, x->names, &k, &v);
+}
+
+int index_import(struct index *x, const struct izo_fid *fid, bool is_dir,
+		 const struct izo_fid *dir, const char *name, unsigned len)
+{
+	int e = writer(x);
+
+	/* Its entries are of a time before it left: below it, too. */
+	if (!e && has_entry(x, fid) && !index_inside(x, fid)) {
+		e = index_drop(x, fid);
+		if (!e && is_dir)
+			e = index_expel(x, fid);
+	}
+	return e ? e : index_add(x, fid, dir, name, len);
+}
+
 bool index_has_name(struct index *x, const struct izo_fid *fid,
 		    const struct izo_fid *dir, const char *name, unsigned len)
 {
@@ -246,35 +319,43 @@ bool index_has_name(struct index *x, const struct izo_fid *fid,
 
 	if (writer(x) || mdb_cursor_open(x->txn, x->names, &c))
 		return false;
-	value_of(&value, &v, dir, name, len);
+	value_of(x, &value, &v, dir, name, len);
 	there = mdb_cursor_get(c, &k, &v, MDB_GET_BOTH) == 0;
 	mdb_cursor_close(c);
 	return there;
 }
 
-bool index_known(struct index *x, const struct izo_fid *fid)
+/* The first entry of fid in txn that counts, where the very first does not. */
+static bool next_that_counts(struct index *x, MDB_txn *txn, MDB_val *k, MDB_val *v,
+			     struct izo_fid *ret)
 {
-	struct index_key key = key_of(fid);
-	MDB_val k = { sizeof(key), &key }, v;
+	MDB_cursor *c;
+	bool found = false;
+	int e;
 
-	return fid_eq(fid, &x->root) ||
-	       (writer(x) == 0 && mdb_get(x->txn, x->names, &k, &v) == 0);
+	if (mdb_cursor_open(txn, x->names, &c))
+		return false;
+	for (e = mdb_cursor_get(c, k, v, MDB_SET_KEY); !e && !found;
+	     e = found ? 0 : mdb_cursor_get(c, k, v, MDB_NEXT_DUP))
+		found = value_counts(x, txn, v, ret);
+	mdb_cursor_close(c);
+	return found;
 }
 
 /* First parent of fid in txn; false: none. */
 static bool parent_of(struct index *x, MDB_txn *txn, const struct izo_fid *fid,
 		      struct izo_fid *ret, const char **ret_name, unsigned *ret_len)
 {
-	struct index_key key = key_of(fid), dir;
+	struct index_key key = key_of(fid);
 	MDB_val k = { sizeof(key), &key }, v;
 
-	if (mdb_get(txn, x->names, &k, &v) || v.mv_size < sizeof(dir))
+	if (mdb_get(txn, x->names, &k, &v) ||
+	    (!value_counts(x, txn, &v, ret) &&
+	     !next_that_counts(x, txn, &k, &v, ret)))
 		return false;
-	memcpy(&dir, v.mv_data, sizeof(dir));
-	*ret = fid_of_key(&dir);
 	if (ret_name) {
-		*ret_name = (const char *)v.mv_data + sizeof(dir);
-		*ret_len = v.mv_size - sizeof(dir);
+		*ret_name = (const char *)v.mv_data + VALUE_HEAD;
+		*ret_len = v.mv_size - VALUE_HEAD;
 	}
 	return true;
 }
@@ -299,8 +380,9 @@ static bool leads_to_root(struct index *x, MDB_txn *txn, struct izo_fid fid)
 
 static bool inside(struct index *x, MDB_txn *txn, const struct izo_fid *fid)
 {
-	struct index_key key = key_of(fid), dir;
+	struct index_key key = key_of(fid);
 	MDB_val k = { sizeof(key), &key }, v;
+	struct izo_fid dir;
 	MDB_cursor *c;
 	bool in = false;
 	int e;
@@ -310,10 +392,8 @@ static bool inside(struct index *x, MDB_txn *txn, const struct izo_fid *fid)
 	if (mdb_cursor_open(txn, x->names, &c))
 		return false;
 	for (e = mdb_cursor_get(c, &k, &v, MDB_SET_KEY); !e && !in;
-	     e = mdb_cursor_get(c, &k, &v, MDB_NEXT_DUP)) {
-		memcpy(&dir, v.mv_data, sizeof(dir));
-		in = leads_to_root(x, txn, fid_of_key(&dir));
-	}
+	     e = mdb_cursor_get(c, &k, &v, MDB_NEXT_DUP))
+		in = value_counts(x, txn, &v, &dir) && leads_to_root(x, txn, dir);
 	mdb_cursor_close(c);
 	return in;
 }
@@ -465,6 +545,7 @@ static int walk_entry(struct index *x, const struct fid_mount *m, int fd,
 	unsigned len = strlen(d->d_name);
 	struct izo_fid fid;
 	struct stat st;
+	bool is_dir;
 	int e;
 
 	if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..") ||
@@ -477,15 +558,14 @@ static int walk_entry(struct index *x, const struct fid_mount *m, int fd,
 		return 0;
 	if (e)
 		return e;
-	e = index_add(x, &fid, dir, d->d_name, len);
+	is_dir = d->d_type == DT_UNKNOWN ?
+		 fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		 S_ISDIR(st.st_mode) : d->d_type == DT_DIR;
+	e = index_import(x, &fid, is_dir, dir, d->d_name, len);
 	if (e)
 		return e;
 	++*n;
-	if (d->d_type == DT_UNKNOWN ?
-	    fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    S_ISDIR(st.st_mode) : d->d_type == DT_DIR)
-		return todo_push(todo, &fid);
-	return 0;
+	return is_dir ? todo_push(todo, &fid) : 0;
 }
 
 static int walk_dir(struct index *x, const struct fid_mount *m,

@@ -6,7 +6,8 @@
  * grow with the tree.
  *
  * An object is inside when one of its names leads, parent by parent, to the
- * root. A directory that left keeps stale entries below it, which lead nowhere.
+ * root. A directory that left keeps stale entries below it, which lead nowhere; and
+ * they stay stale when it comes back, for what they name may have left it outside.
  *
  * One writer thread (the fileset's capture thread), readers in any thread see
  * what the last index_commit() left.
@@ -51,9 +52,13 @@ int index_del(struct index *x, const struct izo_fid *fid,
 int index_drop(struct index *x, const struct izo_fid *fid);
 bool index_has_name(struct index *x, const struct izo_fid *fid,
 		    const struct izo_fid *dir, const char *name, unsigned len);
-/* Has fid any entry at all (also a stale or nameless one)? */
-bool index_known(struct index *x, const struct izo_fid *fid);
 bool index_inside(struct index *x, const struct izo_fid *fid);
+/* The directory fid, whose names are removed by index_del(), is outside from here
+ * on: what is named below it is forgotten at once, at no cost. */
+int index_expel(struct index *x, const struct izo_fid *fid);
+/* index_add() of an object that may have been inside before and come back. */
+int index_import(struct index *x, const struct izo_fid *fid, bool is_dir,
+		 const struct izo_fid *dir, const char *name, unsigned len);
 
 /* Is dir/name left out by a pattern or by being ours? */
 bool index_excluded(struct index *x, const struct izo_fid *dir, const char *name,

@@ -45,7 +45,8 @@ static int note_import(struct index *x, const struct fid_mount *m,
 		       const struct izo_record *r)
 {
 	uint64_t n;
-	int e = index_add(x, &r->obj, &r->dir, record_name(r), r->name_len);
+	int e = index_import(x, &r->obj, r->flags & IZO_F_TREE, &r->dir,
+			     record_name(r), r->name_len);
 
 	if (e || !(r->flags & IZO_F_TREE))
 		return e;
@@ -74,7 +75,8 @@ int scope_note(struct index *x, const struct fid_mount *m,
 		if (r->kind == IZO_RMDIR ||
 		    (r->kind == IZO_UNLINK && r->attr.nlink == 0))
 			return index_drop(x, &r->obj);
-		return 0;
+		return r->kind == IZO_EXPEL && r->flags & IZO_F_TREE ?
+		       index_expel(x, &r->obj) : 0;
 	case IZO_RENAME:
 		return note_rename(x, r);
 	case IZO_IMPORT:
@@ -120,7 +122,7 @@ static int take_link(struct scope *s, struct izo_record *r)
 {
 	if (!name_in(s, &r->dir, record_name(r), r->name_len))
 		return 0;
-	if (index_known(s->index, &r->obj) && index_inside(s->index, &r->obj))
+	if (index_inside(s->index, &r->obj))
 		return give(s, r);
 	return give_as(s, r, IZO_IMPORT, &r->obj, &r->attr, &r->dir, &r->dir_mtime,
 		       record_name(r), r->name_len);
@@ -138,7 +140,7 @@ static int take_unlink(struct scope *s, struct izo_record *r)
 		e = index_del(s->index, &r->obj, &r->dir, record_name(r), r->name_len);
 		if (e < 0)
 			return e;
-		if (!index_known(s->index, &r->obj))
+		if (!index_inside(s->index, &r->obj))
 			r->attr.nlink = 0;
 	}
 	return give(s, r);
@@ -254,7 +256,7 @@ static int take_rename(struct scope *s, struct izo_record *r)
 		return exchange_across(s, r, in, in2);
 	if (!in2)
 		return rename_out(s, r);
-	if (!in || !index_known(s->index, &r->obj))
+	if (!in || !index_inside(s->index, &r->obj))
 		return rename_in(s, r);
 	r->op_flags &= ~RENAME_WHITEOUT;
 	e = give(s, r);

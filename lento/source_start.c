@@ -18,6 +18,8 @@
 #include "lib/codec.h"
 #include "lib/log.h"
 
+#define INDEX_FORMAT	"2"	/* of its tables: another one is built anew */
+
 /* The rules by which the index was built. */
 static uint64_t rules_of(const struct source *s)
 {
@@ -27,6 +29,7 @@ static uint64_t rules_of(const struct source *s)
 	if (!x)
 		return 0;
 	XXH3_64bits_reset(x);
+	XXH3_64bits_update(x, INDEX_FORMAT, sizeof(INDEX_FORMAT));
 	for (size_t i = 0; i < s->conf->nexclude; i++)
 		XXH3_64bits_update(x, s->conf->exclude[i],
 				   strlen(s->conf->exclude[i]) + 1);

@@ -174,7 +174,7 @@ static void renames_across_the_border(void **state)
 	assert_int_equal(w->out[0]->kind, IZO_UNLINK);
 	assert_true(fid_eq(&w->out[0]->obj, &FID(30)));
 	assert_int_equal(w->out[1]->kind, IZO_IMPORT);
-	assert_false(index_known(w->index, &FID(30)));
+	assert_false(index_inside(w->index, &FID(30)));
 	assert_true(index_inside(w->index, &FID(40)));
 }
 
@@ -223,6 +223,34 @@ static void a_directory_that_left_takes_its_tree_along(void **state)
 	assert_int_equal(entry(w, IZO_SETATTR, 31, 0, "", 1), 0);
 }
 
+/* It comes back, but what was in it may have left it meanwhile. */
+static void what_a_directory_held_is_not_known_when_it_comes_back(void **state)
+{
+	struct world *w = *state;
+
+	entry(w, IZO_MKDIR, 30, 10, "d", 2);
+	entry(w, IZO_MKDIR, 31, 30, "sub", 2);
+	entry(w, IZO_CREATE, 32, 31, "f", 1);
+	entry(w, IZO_CREATE, 33, 30, "g", 1);
+	entry(w, IZO_LINK, 33, 10, "kept", 2);
+	assert_int_equal(move(w, 30, 10, "d", 20, "d", 0, 0), 1);
+	assert_int_equal(index_expel(w->index, &FID(30)), 0);	/* of a directory */
+	assert_true(index_inside(w->index, &FID(33)));
+	assert_int_equal(index_import(w->index, &FID(30), true, &FID(1), "d", 1), 0);
+	assert_true(index_inside(w->index, &FID(30)));
+	assert_false(index_inside(w->index, &FID(31)));
+	assert_false(index_inside(w->index, &FID(32)));
+	assert_false(index_has_name(w->index, &FID(33), &FID(30), "g", 1));
+	/* sub is found in it, f no more */
+	assert_int_equal(index_import(w->index, &FID(31), true, &FID(30), "sub", 3), 0);
+	assert_true(index_inside(w->index, &FID(31)));
+	assert_false(index_inside(w->index, &FID(32)));
+	assert_int_equal(entry(w, IZO_SETATTR, 32, 0, "", 1), 0);
+	assert_int_equal(entry(w, IZO_CREATE, 34, 31, "f", 1), 1);
+	assert_int_equal(entry(w, IZO_UNLINK, 33, 10, "kept", 1), 1);
+	assert_int_equal(w->out[0]->attr.nlink, 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -235,6 +263,7 @@ int main(void)
 		T(exchange_across_the_border),
 		T(links_across_the_border),
 		T(a_directory_that_left_takes_its_tree_along),
+		T(what_a_directory_held_is_not_known_when_it_comes_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
