@@ -298,6 +298,13 @@ static int take_marks(struct source *s, const struct capture_cycle *c)
 	return 0;
 }
 
+static void note_pending(struct source *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->stats.pending = settle_pending(s->settle);
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* A restart replays the last cycle, and from the oldest DIRTY. */
 static void note_kept(struct source *s)
 {
@@ -305,9 +312,6 @@ static void note_kept(struct source *s)
 
 	s->keep_from = (from && from < s->mark.cycle_from ? from :
 			s->mark.cycle_from) - 1;
-	pthread_mutex_lock(&s->lock);
-	s->stats.pending = settle_pending(s->settle);
-	pthread_mutex_unlock(&s->lock);
 }
 
 static int end_cycle(struct source *s)
@@ -317,6 +321,8 @@ static int end_cycle(struct source *s)
 	struct timespec t;
 	int e;
 
+	/* Also when what was pending proved to be outside and left no record. */
+	note_pending(s);
 	if (!s->appended)
 		return 0;
 	r = record_new(IZO_BORDER, NULL, 0, NULL, 0, NULL, 0);
