@@ -240,14 +240,17 @@ static bool wait_work(struct ship *s, struct ask **ret_ask)
 
 static int stream_some(struct ship *s)
 {
-	int n = batch_read(&s->batch, s->reader);
+	int n = batch_read(&s->batch, s->reader), e;
 
 	if (n <= 0)
 		return n;
+	e = ship_send_batch(s);
+	/* Look again after it. Not before: a batch that waits for one more cycle
+	 * takes the sign of it, and may leave what came with it for the next. */
 	pthread_mutex_lock(&s->lock);
-	s->grown = true;	/* look again after this one */
+	s->grown = true;
 	pthread_mutex_unlock(&s->lock);
-	return ship_send_batch(s);
+	return e;
 }
 
 static void *ship_thread(void *arg)
