@@ -296,8 +296,7 @@ static int do_remove(struct apply *a, const struct izo_record *r)
 	return err;
 }
 
-/* A subtree or a link left the fileset. */
-static int do_expel(struct apply *a, const struct izo_record *r)
+static int expel(struct apply *a, const struct izo_record *r)
 {
 	struct fidmap_entry e;
 	char name[STAGE_NAME_MAX];
@@ -317,10 +316,16 @@ static int do_expel(struct apply *a, const struct izo_record *r)
 	}
 	stage_name(&r->obj, name);
 	err = names_aside(a, at.dir, at.name, &r->obj);
-	if (!err)
-		err = stage_delete(&a->stage, a->stage.limbo, name, obj_gone,
-				   a);
-	if (!err)
+	return err ? err : stage_delete(&a->stage, a->stage.limbo, name, obj_gone, a);
+}
+
+/* A subtree or a link left the fileset. The subtree may be unknown here, when it had
+ * left again before it could be fetched; what was hollow in it goes all the same. */
+static int do_expel(struct apply *a, const struct izo_record *r)
+{
+	int err = expel(a, r);
+
+	if (!err && r->flags & IZO_F_TREE)
 		hollow_prune(a->hollow, obj_known, a);
 	return err;
 }

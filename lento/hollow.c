@@ -376,6 +376,14 @@ static int do_name(struct hollow *h, const struct izo_record *r,
 	return 0;
 }
 
+static bool holds_slot(const struct hollow *h, const struct izo_fid *fid)
+{
+	for (unsigned i = 0; i < h->nslots; i++)
+		if (fid_eq(&h->slot[i].holder, fid))
+			return true;
+	return false;
+}
+
 static int do_unlink(struct hollow *h, const struct izo_record *r,
 		     struct hollow_out *out)
 {
@@ -388,7 +396,8 @@ static int do_unlink(struct hollow *h, const struct izo_record *r,
 	} else {
 		pass(out, r);
 	}
-	if (!r->attr.nlink)
+	/* What left with its last name here lives on outside, and may come back. */
+	if (!r->attr.nlink || (r->kind == IZO_EXPEL && !holds_slot(h, &r->obj)))
 		forget(h, &r->obj);
 	return 0;
 }
@@ -506,14 +515,6 @@ void hollow_out_done(struct hollow_out *out)
 	for (unsigned i = 0; i < HOLLOW_ACTIONS; i++)
 		free(out->made[i]);
 	*out = (struct hollow_out){ 0 };
-}
-
-static bool holds_slot(const struct hollow *h, const struct izo_fid *fid)
-{
-	for (unsigned i = 0; i < h->nslots; i++)
-		if (fid_eq(&h->slot[i].holder, fid))
-			return true;
-	return false;
 }
 
 void hollow_prune(struct hollow *h,

@@ -273,6 +273,32 @@ static void test_dropped(void **state)
 	hollow_free(h);
 }
 
+/* What leaves the fileset with its last name there lives on, and is none of the
+ * hollow ones when it comes back; with another name it stays one. */
+static void test_expelled(void **state)
+{
+	struct izo_fid f = fid(1);
+	struct izo_record *r;
+
+	(void)state;
+	h = hollow_new();
+	hollow_add(h, &f);
+	memset(phys, 0, sizeof(phys));
+	run(rec(IZO_CREATE, 1, 0, -1));
+	run(rec(IZO_LINK, 1, 1, -1));
+	r = rec(IZO_EXPEL, 1, 0, -1);
+	r->attr.nlink = 2;
+	run(r);
+	assert_true(hollow_has(h, &f));
+	r = rec(IZO_EXPEL, 1, 1, -1);
+	r->attr.nlink = 1;
+	run(r);
+	assert_true(hollow_empty(h));
+	run(rec(IZO_IMPORT, 1, 2, -1));
+	assert_int_equal(hollow_slots(h), 0);
+	hollow_free(h);
+}
+
 /* A storm: made and removed in another order, nothing is left and nothing lost. */
 static void test_many(void **state)
 {
@@ -315,6 +341,7 @@ int main(void)
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_whiteout),
 		cmocka_unit_test(test_dropped),
+		cmocka_unit_test(test_expelled),
 		cmocka_unit_test(test_many),
 	};
 
