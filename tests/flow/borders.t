@@ -1,0 +1,74 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# borders.t: two whole lentos with a scripted source, the fileset a directory beside
+# others on its filesystem: renames, links and exchanges across its border, at random
+# and one by one. IZO_SEED makes the random lines again. Root.
+set -u
+here=$(dirname "$0")
+# shellcheck source=tests/flow/flow.sh
+. "$here/flow.sh"
+out=../../outside
+
+border_pair() {
+	script_pair alpha beta
+	mkdir "$dir/outside"
+	dst=$(pair_root beta)
+	alpha_start
+	lento_start beta
+	all_synced
+}
+
+# A crossing may cost the comparison of what crossed, never of the whole tree.
+quiet_and_same() {
+	all_synced
+	times beta "fill, stream will start" 1
+}
+no_surprise() {
+	quiet_and_same
+	[ "$(pair_number beta surprises)" = 0 ] || pair_fail surprises
+}
+
+crossing_lines() {	# N SEED
+	awk -v seed="$2" -v n="$1" -v out="$out" -f "$here/randops.awk"
+}
+
+at_random() {
+	border_pair
+	crossing_lines 1500 "$seed" | "$say" -k "$dir/sock"
+	quiet_and_same
+}
+
+at_random_in_cycles() {
+	border_pair
+	{
+		echo "auto 0"
+		crossing_lines 1500 "$seed" | awk '{ print } NR % 20 == 0 { print "cycle" }'
+		echo cycle; echo "auto 1"
+	} | "$say" -k "$dir/sock"
+	quiet_and_same
+}
+
+# What left a directory while that was outside is outside when it comes back.
+child_stays_out() {
+	border_pair
+	tell "mkdir d 0755" "mkdir d/sub 0755" "create d/f 0644" "write d/f 0 5 f" \
+		"close d/f" "create d/sub/g 0644" "create d/stays 0644"
+	all_synced
+	tell "rename d $out/d" "rename $out/d/f $out/f" "rename $out/d/sub $out/sub" \
+		"rename $out/d d"
+	no_surprise
+	tell "write $out/f 0 4000 s" "close $out/f" "chmod $out/f 0600" \
+		"create $out/sub/new 0644" "write $out/sub/g 0 99 s" "close $out/sub/g" \
+		"chmod $out/sub/g 0640" "link $out/f l" "create d/f 0600" "write d/stays 0 9 x" \
+		"close d/stays" "rename $out/sub/g d/g"
+	no_surprise
+	[ -z "$(ls "$dst/.intermezzo/stage")" ] || pair_fail "contents from outside came along"
+	! journaled "new" || pair_fail "the journal tells what happened outside"
+}
+
+journaled() { "$B/inconfig/inconfig" log "$src/.intermezzo/data/journal" | grep -q "\"$1\""; }
+
+scenario "1500 random lines across the border" at_random
+scenario "1500 random lines across the border, 20 a cycle" at_random_in_cycles
+scenario "a child that left its directory outside" child_stays_out
+flow_done
