@@ -329,6 +329,7 @@ static int pend_put(struct apply *a, struct fill_dir *d, const void *group,
 	bytes_done(&b);
 	if (!r)
 		d->pending++;
+	a->fill->uncommitted++;
 	return r;
 }
 
@@ -405,6 +406,16 @@ static bool idle(struct apply *a)
 	       !fidmap_tab_count(a->map, FIDMAP_PEND);
 }
 
+/* What is not committed lies in memory. */
+static int commit_some(struct apply *a)
+{
+	if (a->fill->uncommitted < COMMIT_EVERY)
+		return 0;
+	a->fill->uncommitted = 0;
+	a->touched = true;
+	return fidmap_commit(a->map);
+}
+
 /* Sends asks as long as there is something to ask and room. */
 static int go_on(struct apply *a)
 {
@@ -428,11 +439,7 @@ static int go_on(struct apply *a)
 				fidmap_tab_count(a->map, FIDMAP_PEND);
 	if (a->meta.filling && idle(a))
 		return fill_finish(a);
-	if (f->uncommitted < COMMIT_EVERY)
-		return 0;
-	f->uncommitted = 0;
-	a->touched = true;
-	return fidmap_commit(a->map);
+	return commit_some(a);
 }
 
 /* --- answers ---------------------------------------------------------- */
@@ -531,7 +538,7 @@ int apply_entries(struct apply *a, uint64_t ask, const void *records,
 		bytes -= r->len;
 	}
 	if (err || !last)
-		return err;
+		return err ? err : commit_some(a);
 	ask_free(a->fill, k);
 	err = take_group(a, d);
 	if (!err)
