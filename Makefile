@@ -8,6 +8,7 @@
 #   make unit       unit tests (no root)
 #   make flow       two and more real daemons on this host (root)
 #   make vm-6.1 vm-6.12 vm-7   one guest kernel's tests
+#   make big        a directory of 1,000,000 files (root, minutes; not in check)
 #   make bench      all benchmarks of bench/
 #   make stress     other people's stress tests inside a fileset (KERNEL=6.1)
 #   make coverage   every way to change a tree, on all kernels: docs/coverage.md
@@ -48,7 +49,7 @@ LIBS := -lbpf -luring -linih -lxxhash -llmdb -ljson-c -lsystemd -lsmartcols
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all demo check coverage stress unit flow bench install setup clean vm-%
+.PHONY: all demo check coverage stress unit flow bench install setup clean vm-% big
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
@@ -135,6 +136,8 @@ demo:
 	$(Q)tests/setup vm
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)B=$(abspath $(B)) tests/demo
+big: all
+	$(Q)B=$(abspath $(B)) tests/big
 bench:
 	$(Q)tests/setup bench
 	$(Q)$(MAKE) --no-print-directory all
