@@ -118,6 +118,8 @@ static int map_fetch(struct data_map *map, off_t pos)
 	if (map->ahead.end > map->size)
 		map->ahead.end = map->size;
 	map->ahead.start -= map->ahead.start % map->block;
+	if (map->ahead.end > INT64_MAX - map->block)	/* the largest size of all */
+		return 1;
 	map->ahead.end += map->block - 1;
 	map->ahead.end -= map->ahead.end % map->block;
 	return 1;

@@ -6,7 +6,9 @@
  * in the walk and printed at the end in that order, so that two runs print
  * the same. Only the first `--max` are kept. Trouble (a tree that changes
  * while it is walked, an unreadable object) goes to stderr and makes the exit
- * status 2. Bytes of names that are not printable ASCII are shown as \ooo.
+ * status 2. Bytes that are not printable ASCII, be they of names, attributes or
+ * symlinks, are shown as \ooo; of a very long path both ends, unless all is
+ * wanted (--max 0).
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -15,6 +17,8 @@
 #include <string.h>
 
 #include "treecmp.h"
+
+#define PATH_END	400
 
 struct line {
 	uint64_t seq;
@@ -72,9 +76,9 @@ static void add_line(uint64_t seq, char *text, bool error)
 	};
 }
 
-static void print_escaped(FILE *out, const char *text)
+static void print_escaped(FILE *out, const char *text, size_t len)
 {
-	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+	for (const unsigned char *p = (const unsigned char *)text; len--; p++) {
 		if (*p == '\\')
 			fputs("\\\\", out);
 		else if (*p < 0x20 || *p >= 0x7f)
@@ -84,23 +88,48 @@ static void print_escaped(FILE *out, const char *text)
 	}
 }
 
+static void print_path(FILE *out, const struct node *node)
+{
+	char *path = node_path(node);
+	size_t len = strlen(path);
+
+	if (options.max && len > 3 * PATH_END) {
+		print_escaped(out, path, PATH_END);
+		fprintf(out, "...(%zu bytes)...", len - 2 * PATH_END);
+		print_escaped(out, path + len - PATH_END, PATH_END);
+	} else {
+		print_escaped(out, path, len);
+	}
+	free(path);
+}
+
+__attribute__((format(printf, 2, 0)))
+static void print_message(FILE *out, const char *fmt, va_list args)
+{
+	char *text;
+	int len = vasprintf(&text, fmt, args);
+
+	if (len < 0)
+		abort();
+	print_escaped(out, text, len);
+	free(text);
+}
+
 __attribute__((format(printf, 3, 0)))
 static void report_add(const struct node *node, bool error, const char *fmt,
 		       va_list args)
 {
-	char *path = node_path(node);
 	char *text = NULL;
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
 
 	if (!out)
 		abort();
-	print_escaped(out, path);
+	print_path(out, node);
 	fputs(": ", out);
-	vfprintf(out, fmt, args);
+	print_message(out, fmt, args);
 	if (fclose(out))
 		abort();
-	free(path);
 	pthread_mutex_lock(&report.lock);
 	if (error)
 		report.errors++;
