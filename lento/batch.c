@@ -22,6 +22,7 @@ static void batch_clear(struct batch *b)
 	b->ninode = 0;
 	b->whole -= b->bytes;
 	b->held -= b->bytes;
+	b->left = b->left > b->bytes ? b->left - b->bytes : 0;
 	if (b->held)
 		memmove(b->records, b->records + b->bytes, b->held);
 	b->bytes = 0;
@@ -200,6 +201,8 @@ static int hold(struct batch *b, const struct izo_record *r)
 	b->held += r->len;
 	if (r->kind == IZO_BORDER)
 		b->whole = b->held;
+	if (r->kind == IZO_EXPEL && r->flags & IZO_F_TREE)
+		b->left = b->held;
 	i = dead ? (struct batch_inode *)batch_find(b, dead) : NULL;
 	if (i)
 		i->flags |= BATCH_DIES;
@@ -274,4 +277,15 @@ int batch_grow(struct batch *b)
 	if (b->nrecords >= BATCH_GROWN_RECORDS || b->bytes >= BATCH_GROWN_BYTES)
 		return -ENOBUFS;
 	return absorb(b, BATCH_GROWN_RECORDS, BATCH_GROWN_BYTES);
+}
+
+void batch_explain(struct batch *b, bool (*inside)(void *ctx, const struct izo_fid *fid),
+		   void *ctx)
+{
+	for (size_t i = 0; b->left && i < b->ninode; i++) {
+		struct batch_inode *in = &b->inode[i];
+
+		if (batch_early(in) && !inside(ctx, &in->fid))
+			in->flags |= b->left <= b->bytes ? BATCH_DEAD : BATCH_DIES;
+	}
 }

@@ -48,6 +48,8 @@ struct batch_inode {
 struct batch {
 	unsigned char *records;
 	size_t bytes, whole, held, size;
+	size_t left;			/* end of the last record by which a subtree
+					 * left the fileset; 0: none */
 	uint64_t first_seq, nrecords;
 	struct izo_pos last;		/* epoch is the caller's to fill */
 	uint64_t last_clock_ns;
@@ -67,6 +69,10 @@ int batch_read(struct batch *b, struct journal_reader *r);
 int batch_look_ahead(struct batch *b, struct journal_reader *r);
 /* Takes in what lies ahead. 0; -ENOBUFS: the batch is long enough; -ENOMEM. */
 int batch_grow(struct batch *b);
+/* A file that is gone and not inside the fileset any more left it with a subtree: in
+ * this batch, or ahead of it, as far as one did. */
+void batch_explain(struct batch *b, bool (*inside)(void *ctx, const struct izo_fid *fid),
+		   void *ctx);
 /* NULL: not mentioned. */
 const struct batch_inode *batch_find(const struct batch *b,
 				     const struct izo_fid *fid);

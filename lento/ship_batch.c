@@ -67,6 +67,16 @@ static unsigned count(const struct batch *b, bool (*is)(const struct batch_inode
 	return n;
 }
 
+static bool is_inside(void *ctx, const struct izo_fid *fid)
+{
+	return index_inside_ro(ctx, fid);
+}
+
+static void explain(struct ship *s)
+{
+	batch_explain(&s->batch, is_inside, source_index(s->source));
+}
+
 /* More cycles, ahead of the batch or by waiting. 1; 0: none in time. */
 static int look_ahead(struct ship *s, uint64_t until_ms)
 {
@@ -110,6 +120,7 @@ static int send_grown(struct ship *s)
 		e = send_border(s);
 		if (!e)
 			e = send_contents(s);
+		explain(s);
 		if (e || !count(b, batch_early))
 			return e;
 		if (b->whole == b->bytes && ++waits <= GROW_WAITS) {
@@ -125,6 +136,7 @@ static int send_grown(struct ship *s)
 		e = look_ahead(s, until_ms);
 		if (e > 0)
 			e = -ENOBUFS;
+		explain(s);
 	}
 	return e == -ENOBUFS ? 0 : e;
 }

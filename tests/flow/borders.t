@@ -66,9 +66,27 @@ child_stays_out() {
 	! journaled "new" || pair_fail "the journal tells what happened outside"
 }
 
+# A file is written, its directory moved out, and it is removed there before its contents
+# are read: nobody waits for a record that never comes.
+gone_with_its_directory() {
+	local i
+	border_pair
+	for i in 1 2 3; do tell "mkdir d$i 0755" "mkdir d$i/sub 0755" "create d$i/sub/f 0644"; done
+	all_synced
+	lento_stop beta
+	for i in 1 2 3; do
+		tell "write d$i/sub/f 0 9000 f" "close d$i/sub/f" "rename d$i $out/d$i" \
+			"unlink $out/d$i/sub/f"
+	done
+	lento_start beta
+	no_surprise
+	! logged alpha "whose removal is not in the journal" || pair_fail "it was waited for"
+}
+
 journaled() { "$B/inconfig/inconfig" log "$src/.intermezzo/data/journal" | grep -q "\"$1\""; }
 
 scenario "1500 random lines across the border" at_random
 scenario "1500 random lines across the border, 20 a cycle" at_random_in_cycles
 scenario "a child that left its directory outside" child_stays_out
+scenario "files that were gone with their directory" gone_with_its_directory
 flow_done
