@@ -153,6 +153,60 @@ pending_outlives_kill() {
 	times beta "fill, stream will start" 1
 }
 
+many_cycles() {	# N: more than some segments hold
+	local i
+	tell "mkdir many 0755"
+	for ((i = 0; i < $1; i++)); do echo "chmod many 07$((i % 8))5"; done | "$say" "$dir/sock"
+}
+
+# The server has noted what a replica holds durably, and cut the journal by that.
+trimmed_for() {	# HOST
+	local at
+	at=$(awk -v h="$1" '$1 == h { print $3 }' "$src/.intermezzo/data/peers" 2>/dev/null)
+	[ -n "$at" ] && [ $((16#$at)) -ge "$(pair_number alpha seq)" ]
+}
+
+# A DIRTY record of long ago is all that tells of contents that wait.
+kept_for_pending() {
+	slow_pair alpha beta
+	tell "create f 0644" "close f"
+	soon
+	tell "write f 0 5000 p"
+	wait_until 10 number_is alpha pending 1
+	many_cycles 700
+	wait_until $((20 * slow)) trimmed_for beta
+	sleep_steps 4 true
+	lento_kill alpha
+	alpha_start
+	tell "fsync f"
+	soon
+	times beta "fill, stream will start" 1
+	# and not for longer
+	wait_until $((20 * slow)) trimmed_for beta
+	wait_until $((20 * slow)) first_segment_gone
+}
+first_segment_gone() { [ ! -e "$src/.intermezzo/data/journal/kml.0000000000000001" ]; }
+
+# One that is away keeps the journal, also past a restart of the server.
+kept_for_absent() {
+	script_pair alpha beta gamma
+	alpha_start
+	lento_start beta
+	lento_start gamma
+	tell "create f 0644"
+	all_synced
+	wait_until $((20 * slow)) trimmed_for gamma
+	lento_stop gamma
+	lento_stop alpha
+	alpha_start
+	many_cycles 700
+	wait_until $((20 * slow)) trimmed_for beta
+	sleep_steps 4 true
+	lento_start gamma
+	all_synced
+	times gamma "fill, stream will start" 1
+}
+
 scenario "order points make contents due at once" order_points
 scenario "order points in the cycle of their marks" points_in_one_cycle
 scenario "layout records make their range due" layout_marks
@@ -160,5 +214,7 @@ scenario "contents travel before the records that publish them" contents_first
 scenario "not SYNCED while a replica lags" lag_is_not_synced
 scenario "not SYNCED while contents wait" pending_is_not_synced
 scenario "contents that wait outlive a kill" pending_outlives_kill
+scenario "the journal is kept for contents that wait" kept_for_pending
+scenario "the journal is kept for a replica that is away" kept_for_absent
 scenario "set-id bits" set_id_bits
 flow_done
