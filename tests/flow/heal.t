@@ -20,6 +20,8 @@ state_of() {	# HOST FOLDER: where the fileset's state lies on it
 	sed -i "/^path@$1/a state@$1 = $2" "$dir"/*/etc/fsetdb
 }
 
+durable_all() { [ "$(pair_number beta durable_seq)" -ge "$(pair_number alpha seq)" ]; }
+
 # The map is made anew from the tree; then a deep subtree comes in.
 replica_power_cut() {
 	script_pair alpha beta
@@ -27,8 +29,10 @@ replica_power_cut() {
 	echo deep > "$dir/outside/a/b/c/f"
 	alpha_start
 	lento_start beta
+	tell "create .old 0644" "write .old 0 100 o" "close .old" "mkdir .dir 0755"
 	random_lines 200 | "$say" -k "$dir/sock"
 	all_synced
+	wait_until 20 durable_all
 	random_lines 100 $((seed + 1)) | "$say" -k "$dir/sock"
 	all_synced
 	lento_kill beta
@@ -41,6 +45,10 @@ replica_power_cut() {
 	tell "rename .moved-in moved-in"
 	all_synced
 	[ -s "$(pair_root beta)/moved-in/b/c/f" ]
+	# what was there before is known, and not fetched
+	tell "chmod .old 0600" "rename .old .dir/old" "rename .dir .dir2"
+	all_synced
+	[ "$(pair_number beta surprises)" = 0 ] || pair_fail "objects of before are not known"
 }
 
 source_power_cut() {
@@ -168,7 +176,14 @@ local_files() {
 	wait_until 20 journaled_all
 	[ "$(cat "$r/x")" = mine ] || pair_fail "a local file was removed"
 	surprised 2
+	# moved aside it stays until the records have been told once more
+	in_limbo beta || pair_fail "nothing was moved aside"
+	lento_kill beta
+	start_after_cut beta
+	wait_until 20 not in_limbo beta || pair_fail "what was moved aside stays for ever"
 }
+in_limbo() { compgen -G "$(pair_root "$1")/.intermezzo/limbo/*" > /dev/null; }
+not() { ! "$@"; }
 
 flags_in_resync() {
 	script_pair alpha beta
@@ -183,6 +198,37 @@ flags_in_resync() {
 	tell gap
 	all_synced
 	[ "$(lsattr "$(pair_root beta)/f" | cut -c5)" = - ] || pair_fail "still immutable"
+}
+
+has_flag() { [ "$(lsattr "$1" | cut -c5)" = i ]; }
+
+# Killed while an immutable file has its flag off to get its contents: it is set
+# again before anything comes from the source.
+lifted_at_kill() {
+	local r n cut=
+	script_pair alpha beta
+	r=$(pair_root beta)
+	alpha_start
+	lento_start beta
+	tell "create f 0644" "close f" "chattr f 16"
+	all_synced
+	for ((n = 0; n < 5; n++)); do
+		chattr -i "$src/f"
+		head -c 64M /dev/urandom > "$src/f"
+		tell "auto 0" "chattr f 0" "fallocate f 0 0 67108864" "chattr f 16" \
+			cycle "auto 1"
+		until compgen -G "$r/.intermezzo/lifted/*" > /dev/null || journaled_all; do :; done
+		lento_kill beta
+		has_flag "$r/f" || { cut=1; break; }
+		lento_start beta
+	done
+	[ -n "$cut" ] || pair_fail "each kill came too late"
+	lento_stop alpha
+	lento_start beta
+	wait_until 10 has_flag "$r/f" || pair_fail "the flag is still off"
+	alpha_start
+	all_synced
+	chattr -i "$src/f" "$r/f"
 }
 
 # Out of the fileset and back within one batch.
@@ -280,8 +326,6 @@ killed_without_room() {
 	times beta "fill, stream will start" 1
 }
 
-durable_all() { [ "$(pair_number beta durable_seq)" -ge "$(pair_number alpha seq)" ]; }
-
 # What the replica says to be durable is on its disk: it goes on with a copy of the
 # disk as it was at that moment, whatever the kernel had not written yet.
 replica_disk_cut() {
@@ -311,6 +355,7 @@ scenario "filesystems mounted inside" mounted_inside
 scenario "a directory of the replica is removed" local_removal
 scenario "local files of the replica are in the way" local_files
 scenario "flags that the source has taken away" flags_in_resync
+scenario "killed while a flag is off" lifted_at_kill
 scenario "out of the fileset and back in one batch" left_and_back
 scenario "other exclusions" other_exclusions
 scenario "marks before their records, settle = 0" marks_before_records
