@@ -11,6 +11,8 @@
  *   utimens P SEC NSEC | truncate P SIZE | setxattr P NAME VALUE
  *   removexattr P NAME | setacl P NAME VALUE | chattr P FLAGS
  *   fallocate P FLAGS OFF COUNT | write P OFF COUNT CHAR | close P | fsync P
+ *   syncfs | remap P OFF COUNT | rescan P   the record alone: who says it has
+ *              done it
  *   cd DIR     paths that do not begin with a slash are from here; cd /: the root
  *   auto 0|1   every operation a cycle of its own (1), or not
  *   cycle      ends the cycle
@@ -292,6 +294,30 @@ static int operate(struct capture *c, enum rec_op op, char **w, const size_t *le
 	return e;
 }
 
+/* The record of something that whoever says it has done. */
+static int told(struct capture *c, enum izo_kind kind, char **w)
+{
+	struct rec_arg arg = { .op = REC_FSYNC, .path = w[1] };
+	_cleanup_free_ struct izo_record *r = NULL;
+	struct izo_fid none;
+	int e = 0;
+
+	if (kind == IZO_SYNCFS)
+		r = record_new(kind, NULL, 0, NULL, 0, NULL, 0);
+	else
+		e = w[1] ? rec_do(&c->rec, &arg, &r, &none) : -EINVAL;
+	if (e || !r)
+		return e ? e : -ENOMEM;
+	r->kind = kind;
+	if (kind == IZO_REMAP) {
+		r->off = number(w[2]);
+		r->count = number(w[3]);
+	}
+	if (c->auto_cycle)
+		c->cycle_ready = true;
+	return add_record(c, r);
+}
+
 static int command(struct capture *c, char *line)
 {
 	char *w[WORDS_MAX] = { 0 }, *save;
@@ -324,6 +350,12 @@ static int command(struct capture *c, char *line)
 		c->cycle_ready = true;
 		return 0;
 	}
+	if (!strcmp(w[0], "syncfs"))
+		return told(c, IZO_SYNCFS, w);
+	if (!strcmp(w[0], "remap"))
+		return told(c, IZO_REMAP, w);
+	if (!strcmp(w[0], "rescan"))
+		return told(c, IZO_RESCAN, w);
 	for (size_t i = 0; i < sizeof(ops) / sizeof(*ops); i++)
 		if (!strcmp(w[0], ops[i].word))
 			return operate(c, ops[i].op, w, len);

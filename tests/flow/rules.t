@@ -33,6 +33,8 @@ order_points() {
 	soon
 	tell "write linked 0 100 n" "fallocate linked 3 4096 1000"
 	soon
+	tell "write linked 0 100 o" "write synced 0 100 p" syncfs
+	soon
 }
 
 # The marks and the point come in one drain cycle, in whatever order.
@@ -60,6 +62,12 @@ layout_marks() {
 	tell "fallocate f 3 4096 4096"
 	soon
 	tell "fallocate f 0 0 40000"
+	soon
+	printf cloned | dd of="$src/f" bs=1 seek=8192 conv=notrunc status=none
+	tell "remap f 8192 4096"
+	soon
+	printf anything > "$src/f"
+	tell "rescan f"
 	soon
 }
 
