@@ -9,6 +9,7 @@
 #   make flow       two and more real daemons on this host (root)
 #   make vm-6.1 vm-6.12 vm-7   one guest kernel's tests
 #   make big        a directory of 1,000,000 files (root, minutes; not in check)
+#   make mutants    breaks one rule after the other: a test must notice (root)
 #   make bench      all benchmarks of bench/
 #   make stress     other people's stress tests inside a fileset (KERNEL=6.1)
 #   make coverage   every way to change a tree, on all kernels: docs/coverage.md
@@ -17,7 +18,7 @@
 #   make clean
 #
 # Variables: B= build folder, V=1 shows commands, SAN=address,undefined or
-# thread builds with sanitizers (into $(B)-$(SAN)).
+# thread builds with sanitizers (into $(B)-$(SAN)), MUTANTS= some of them.
 
 include version.mk
 
@@ -49,7 +50,7 @@ LIBS := -lbpf -luring -linih -lxxhash -llmdb -ljson-c -lsystemd -lsmartcols
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all demo check coverage stress unit flow bench install setup clean vm-% big
+.PHONY: all demo check coverage stress unit flow bench install setup clean vm-% big tools mutants
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
@@ -72,6 +73,9 @@ TESTS += $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 MANS := $(patsubst man/%.scd,$(B)/man/%,$(wildcard man/*.scd))
 
 all: $(PROGRAMS) $(TESTS) $(MANS)
+
+# What flow and guest tests run.
+tools: $(PROGRAMS) $(filter-out $(UNIT_T) $(B)/bench/%,$(TESTS))
 
 $(B)/man/%: man/%.scd
 	$(call say,MAN,$@)mkdir -p $(@D) && scdoc < $< > $@
@@ -127,6 +131,9 @@ unit flow: all
 	$(Q)B=$(abspath $(B)) tests/check $@
 vm-%: all
 	$(Q)B=$(abspath $(B)) vmtests/run $*
+mutants:
+	$(Q)tests/setup vm
+	$(Q)tests/mutants/run $(MUTANTS)
 
 check:
 	$(Q)tests/setup vm
