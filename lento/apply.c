@@ -125,22 +125,29 @@ int batch_intent(struct apply *a)
 	return r ? r : fidmap_commit(a->map);
 }
 
+/* What had no room in the record comes as it is now. */
+static int fetch_cut(struct apply *a, const struct izo_record *r)
+{
+	int err = fill_fetch(a, &r->obj);
+
+	return err == -ENOENT ? 0 : err;
+}
+
 static int apply_one(struct apply *a, const struct izo_record *r)
 {
+	bool cut = r->flags & IZO_F_NAME_CUT;
 	int err;
 
-	if (names_has(r))
-		return names_apply(a, r);
+	if (names_has(r)) {	/* a new object: complete before it is seen */
+		err = cut ? fetch_cut(a, r) : 0;
+		return err ? err : names_apply(a, r);
+	}
 	switch (r->kind) {
 	case IZO_SETATTR:
 	case IZO_XATTR:
 	case IZO_ACL:
 	case IZO_FILEATTR:
-		if (r->flags & IZO_F_NAME_CUT) {
-			err = fill_fetch(a, &r->obj);
-			return err == -ENOENT ? 0 : err;
-		}
-		return attrs_apply(a, r);
+		return cut ? fetch_cut(a, r) : attrs_apply(a, r);
 	case IZO_CLOSE:
 		err = attrs_apply(a, r);
 		return err ? err : names_apply(a, r);

@@ -19,6 +19,7 @@
  *   gap        the next cycle says that something was lost
  *   early      the next cycle hands out its marks alone, its records come in
  *              the one after (a mark may overtake the CREATE of its file)
+ *   cut        the next record that has data has no room for it
  *   swapseq    the next two records have swapped ring sequences (neighbours in
  *              the ring may)
  *
@@ -56,7 +57,7 @@ struct capture {
 	char path[100];
 	char line[LINE_MAX_BYTES];
 	size_t line_len;
-	bool auto_cycle, cycle_ready, out, gap, early, only_marks;
+	bool auto_cycle, cycle_ready, out, gap, early, only_marks, cut;
 	int swapseq;
 	unsigned char *buf;
 	size_t bytes;
@@ -272,6 +273,25 @@ static int fill_arg(struct rec_arg *a, char **w, const size_t *len, char *conten
 	return a->path ? 0 : -EINVAL;
 }
 
+/* As the programs do it: the record says that it is not whole. */
+static int cut_short(struct izo_record **r)
+{
+	struct izo_record *n = record_new((*r)->kind, record_name(*r), (*r)->name_len,
+					  NULL, 0, NULL, 0);
+	uint32_t len;
+
+	if (!n)
+		return -ENOMEM;
+	len = n->len;
+	memcpy(n, *r, IZO_RECORD_FIXED);
+	n->len = len;
+	n->data_len = 0;
+	n->flags |= IZO_F_NAME_CUT;
+	free(*r);
+	*r = n;
+	return 0;
+}
+
 static int operate(struct capture *c, enum rec_op op, char **w, const size_t *len)
 {
 	struct rec_arg arg = { .op = op };
@@ -284,6 +304,12 @@ static int operate(struct capture *c, enum rec_op op, char **w, const size_t *le
 		e = rec_do(&c->rec, &arg, &r, &dirty);
 	if (e)
 		return e;
+	if (c->cut && r && r->data_len) {
+		c->cut = false;
+		e = cut_short(&r);
+		if (e)
+			return e;
+	}
 	if (op == REC_WRITE)
 		e = add_mark(c, &dirty, (struct izo_range){
 			arg.off & ~4095ULL, (arg.off + arg.len + 4095) & ~4095ULL }, true);
@@ -339,6 +365,10 @@ static int command(struct capture *c, char *line)
 	}
 	if (!strcmp(w[0], "early")) {
 		c->early = true;
+		return 0;
+	}
+	if (!strcmp(w[0], "cut")) {
+		c->cut = true;
 		return 0;
 	}
 	if (!strcmp(w[0], "swapseq")) {

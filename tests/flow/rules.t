@@ -215,6 +215,19 @@ kept_for_absent() {
 	times gamma "fill, stream will start" 1
 }
 
+# What had no room in its record is fetched.
+cut_records() {
+	script_pair alpha beta
+	mkdir "$src/d"
+	setfacl -d -m u:9:rwx,g:8:r "$src/d"
+	alpha_start
+	lento_start beta
+	tell "create x 0644" cut "setxattr x user.big value"
+	all_synced
+	tell cut "create d/f 0644" cut "mkdir d/sub 0755" "create d/sub/g 0644"
+	all_synced
+}
+
 scenario "order points make contents due at once" order_points
 scenario "order points in the cycle of their marks" points_in_one_cycle
 scenario "layout records make their range due" layout_marks
@@ -225,4 +238,5 @@ scenario "contents that wait outlive a kill" pending_outlives_kill
 scenario "the journal is kept for contents that wait" kept_for_pending
 scenario "the journal is kept for a replica that is away" kept_for_absent
 scenario "set-id bits" set_id_bits
+scenario "what does not fit a record" cut_records
 flow_done
