@@ -38,7 +38,14 @@ flow_end() {
 		flow_signal KILL || :
 	}
 	wait 2>/dev/null
-	umount "$dir"/*/root "$dir"/mnt 2>/dev/null || :
+	flow_umount
+}
+
+flow_umount() {	# what the scenario has mounted, the last one first
+	local m
+	cut -d' ' -f2 /proc/mounts | tac | while read -r m; do
+		case $m in "$dir"/*) umount "$m" 2>/dev/null || : ;; esac
+	done
 }
 
 flow_noise() {	# sanitizers' words, deaths by abort
