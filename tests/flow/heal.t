@@ -143,6 +143,30 @@ mounted_inside() {
 }
 journaled_all() { [ "$(pair_number beta position_seq)" -ge "$(pair_number alpha seq)" ]; }
 
+# A directory has gone on the source; on the replica something is mounted in it.
+mounted_in_the_way() {
+	local r
+	truncate -s 100M "$dir/more.img"
+	mkfs.ext4 -qF "$dir/more.img"
+	script_pair alpha beta
+	r=$(pair_root beta)
+	mkdir -p "$src/d/e"
+	alpha_start
+	lento_start beta
+	all_synced
+	mount -o loop "$dir/more.img" "$r/d/e"
+	echo theirs > "$r/d/e/theirs"
+	rm -r "$src/d"
+	tell gap
+	wait_until 20 logged beta "Device or resource busy"
+	umount "$r/d/e" "$r"/.intermezzo/limbo/*/e 2> /dev/null || :
+	wait_until 20 not grep -q "$dir.*ext4" /proc/mounts || pair_fail "still mounted"
+	all_synced
+	mkdir "$dir/x"
+	[ "$(mount -o loop "$dir/more.img" "$dir/x"; cat "$dir/x/theirs"; umount "$dir/x")" = theirs ] ||
+		pair_fail "what was mounted has been deleted"
+}
+
 # Somebody removes a directory of the replica.
 local_removal() {
 	script_pair alpha beta
@@ -352,6 +376,7 @@ scenario "power cut of the source: the index is made anew" source_power_cut
 scenario "capture had a hole while lento was stopped" capture_hole
 scenario "the replica's disk is not mounted" not_mounted
 scenario "filesystems mounted inside" mounted_inside
+scenario "something mounted in a directory that has gone" mounted_in_the_way
 scenario "a directory of the replica is removed" local_removal
 scenario "local files of the replica are in the way" local_files
 scenario "flags that the source has taken away" flags_in_resync

@@ -215,6 +215,20 @@ kept_for_absent() {
 	times gamma "fill, stream will start" 1
 }
 
+# rename(2) in each of its ways: not over, exchanged, with a whiteout left behind.
+every_rename() {
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	tell "create a 0644" "create b 0600" "mkdir d 0755" "create d/c 0640"
+	tell "rename a a2 1" "rename a2 d 2" "rename b a2/b 4" "rename a2/c a2/b 4"
+	all_synced
+	[ -c "$(pair_root beta)/b" ] && [ -c "$(pair_root beta)/a2/c" ]
+	tell "unlink b" "rename a2/c c2"
+	all_synced
+	[ "$(pair_number beta surprises)" = 0 ] || pair_fail surprises
+}
+
 # What had no room in its record is fetched.
 cut_records() {
 	script_pair alpha beta
@@ -238,5 +252,6 @@ scenario "contents that wait outlive a kill" pending_outlives_kill
 scenario "the journal is kept for contents that wait" kept_for_pending
 scenario "the journal is kept for a replica that is away" kept_for_absent
 scenario "set-id bits" set_id_bits
+scenario "every kind of rename" every_rename
 scenario "what does not fit a record" cut_records
 flow_done
