@@ -229,6 +229,20 @@ every_rename() {
 	[ "$(pair_number beta surprises)" = 0 ] || pair_fail surprises
 }
 
+# Objects are built in a folder of the replica: what that would hand down to them is
+# not the source's.
+inherited_here() {
+	script_pair alpha beta
+	setfacl -d -m u:9:rwx,g:8:r "$(pair_root beta)"
+	mkdir "$src/d"
+	echo x > "$src/d/x"
+	alpha_start
+	lento_start beta
+	all_synced
+	tell "create f 0644" "mkdir e 0755" "create e/g 0600" "symlink s to"
+	all_synced
+}
+
 # What had no room in its record is fetched.
 cut_records() {
 	script_pair alpha beta
@@ -254,4 +268,5 @@ scenario "the journal is kept for a replica that is away" kept_for_absent
 scenario "set-id bits" set_id_bits
 scenario "every kind of rename" every_rename
 scenario "what does not fit a record" cut_records
+scenario "a default ACL of the replica's folder" inherited_here
 flow_done
