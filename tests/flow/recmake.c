@@ -339,6 +339,14 @@ static const struct {
 	[REC_FSYNC] = { IZO_FSYNC, 0 },
 };
 
+static uint32_t project_of(const char *path)
+{
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct fsxattr x;
+
+	return fd < 0 || ioctl(fd, FS_IOC_FSGETXATTR, &x) ? 0 : x.fsx_projid;
+}
+
 static int do_change(const struct rec_arg *a, struct place *p,
 		     struct izo_record **ret, struct izo_fid *dirty)
 {
@@ -362,6 +370,8 @@ static int do_change(const struct rec_arg *a, struct place *p,
 		r->off = a->off;
 		r->count = a->count;
 	}
+	if (a->op == REC_CHATTR)
+		r->off = project_of(path);
 	if (a->op == REC_TRUNCATE || a->op == REC_FALLOCATE)
 		*dirty = p->obj;
 	r->obj = p->obj;

@@ -243,6 +243,32 @@ inherited_here() {
 	all_synced
 }
 
+project() { lsattr -pd "$1" | awk '{ print $1 }'; }
+
+# treecmp does not look at project ids.
+project_ids() {
+	local h r
+	for h in alpha beta; do
+		truncate -s 400M "$dir/$h.img"
+		mkfs.xfs -q "$dir/$h.img"
+		mkdir -p "$dir/$h/root"
+		mount -o loop "$dir/$h.img" "$dir/$h/root"
+	done
+	script_pair alpha beta
+	r=$(pair_root beta)
+	mkdir "$src/d"
+	touch "$src/f"
+	chattr -p 77 "$src/f" "$src/d"
+	alpha_start
+	lento_start beta
+	all_synced
+	[ "$(project "$r/f")" = 77 ] && [ "$(project "$r/d")" = 77 ]
+	chattr -p 78 "$src/f"
+	tell "chattr f 0"
+	all_synced
+	[ "$(project "$r/f")" = 78 ]
+}
+
 # What had no room in its record is fetched.
 cut_records() {
 	script_pair alpha beta
@@ -267,6 +293,7 @@ scenario "the journal is kept for contents that wait" kept_for_pending
 scenario "the journal is kept for a replica that is away" kept_for_absent
 scenario "set-id bits" set_id_bits
 scenario "every kind of rename" every_rename
+scenario "project ids" project_ids
 scenario "what does not fit a record" cut_records
 scenario "a default ACL of the replica's folder" inherited_here
 flow_done
