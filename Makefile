@@ -94,6 +94,7 @@ $(B)/tests/treecmp: $(call obj,$(wildcard tests/treecmp*.c))
 $(B)/tests/fswork: $(call obj,$(wildcard tests/fswork*.c))
 $(B)/tests/routes/routes: $(call obj,$(wildcard tests/routes/*.c))
 $(B)/tests/routes/routes: LIBS += -lz
+$(B)/tests/fswork: $(call obj,$(wildcard tests/fswork*.c) tests/worklib.c)
 $(B)/tests/lento-scripted: $(B)/tests/flow/main_scripted.o \
 	$(call obj,$(wildcard tests/flow/capture_script*.c tests/flow/recmake*.c)) $(LENTO_A) $(LIB_A)
 $(B)/tests/flow/applytest: $(call obj,$(wildcard tests/flow/applytest*.c tests/flow/recmake*.c)) \

@@ -83,14 +83,6 @@ static const char *const kind_name[KINDS] = {
 	"sync",
 };
 
-uint64_t mix64(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-	return x ^ (x >> 31);
-}
-
 uint64_t rnd(struct worker *w)
 {
 	w->random += 0x9e3779b97f4a7c15;
@@ -182,20 +174,6 @@ void op_done(struct worker *w, enum kind kind, const char *fmt, ...)
 	va_end(args);
 }
 
-static bool expected(int err)
-{
-	static const int errors[] = {
-		ENOENT, EEXIST, ENOTEMPTY, EINVAL, EXDEV, EISDIR, ENOTDIR,
-		EOPNOTSUPP, ELOOP, EBUSY, ENODATA, ENOSPC, EDQUOT, EPERM,
-		ENOSYS, ENOTTY, ENXIO, E2BIG, ERANGE, EMLINK, ETXTBSY,
-	};
-
-	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
-		if (errors[i] == -err)
-			return true;
-	return false;
-}
-
 static unsigned int total_weight(const struct op *ops)
 {
 	unsigned int total = 0;
@@ -238,7 +216,7 @@ int work_random(struct worker *w)
 		err = op->fn(w);
 		if (!err) {
 			w->shared->succeeded++;
-		} else if (expected(err)) {
+		} else if (work_expected(err)) {
 			w->shared->failed++;
 		} else {
 			w->shared->unexpected++;

@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "worklib.h"
+
 /* Kinds of records, then what makes no record of its own or an unsure one. */
 enum kind {
 	KIND_CREATE, KIND_MKDIR, KIND_MKNOD, KIND_SYMLINK, KIND_LINK,
@@ -78,7 +80,6 @@ struct op {
 
 extern const struct op ns_ops[], attr_ops[], data_ops[];	/* end: no name */
 
-uint64_t mix64(uint64_t x);
 uint64_t rnd(struct worker *w);
 unsigned int rnd_below(struct worker *w, unsigned int n);
 void rnd_fill(struct worker *w, size_t len);	/* w->buf */

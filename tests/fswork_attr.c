@@ -24,21 +24,6 @@
 
 #include "fswork.h"
 
-#define ACL_ACCESS "system.posix_acl_access"
-#define ACL_DEFAULT "system.posix_acl_default"
-
-enum { ACL_USER_OBJ = 1, ACL_USER = 2, ACL_GROUP_OBJ = 4, ACL_MASK = 16,
-       ACL_OTHER = 32 };
-
-struct acl_blob {
-	uint32_t version;
-	struct {
-		uint16_t tag;
-		uint16_t perm;
-		uint32_t id;
-	} entry[6];
-};
-
 /* An object that cannot be swapped for another while it is looked at. */
 struct held {
 	int fd;			/* O_PATH */
@@ -199,25 +184,12 @@ static int op_removexattr(struct worker *w)
 	return 0;
 }
 
-static void acl_fill(struct worker *w, struct acl_blob *acl)
-{
-	static const uint16_t tags[] = { ACL_USER_OBJ, ACL_USER, ACL_USER,
-					 ACL_GROUP_OBJ, ACL_MASK, ACL_OTHER };
-
-	acl->version = 2;
-	for (int i = 0; i < 6; i++) {
-		acl->entry[i].tag = tags[i];
-		acl->entry[i].perm = rnd_below(w, 8);
-		acl->entry[i].id = tags[i] == ACL_USER ? 100u * i : UINT32_MAX;
-	}
-}
-
 static int acl_set(struct worker *w, const char *target, const char *name,
 		   const char *path)
 {
 	struct acl_blob acl;
 
-	acl_fill(w, &acl);
+	work_acl(&acl, rnd(w));
 	if (setxattr(target, name, &acl, sizeof(acl), 0))
 		return -errno;
 	op_done(w, KIND_ACL, "setacl %s %s", path, name);

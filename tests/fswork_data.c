@@ -5,16 +5,13 @@
  * Every way that bytes reach a file: write, append, O_DIRECT, a shared
  * mapping, sendfile, splice, copy_file_range, io_uring; and every way that
  * changes its layout: truncate, O_TRUNC, fallocate in all modes, reflink.
- * Another process may truncate a file that is mapped here: SIGBUS ends the
- * stores, not the process. copy_file_range is counted apart: whether it makes
- * a remap record or a write is the kernel's choice.
+ * copy_file_range is counted apart: whether it makes a remap record or a write
+ * is the kernel's choice.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -28,34 +25,13 @@
 #define TRIES 6			/* to find a name that is a regular file */
 #define PIPE_BYTES 32768
 
-static int open_regular(const char *path, int flags)
-{
-	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	char proc[32];
-	struct stat st;
-	int file;
-
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return -EINVAL;
-	}
-	sprintf(proc, "/proc/self/fd/%d", fd);
-	file = open(proc, flags | O_CLOEXEC);
-	if (file < 0)
-		file = -errno;
-	close(fd);
-	return file;
-}
-
 /* Opens one of the regular files; fd or -errno. */
 static int open_some(struct worker *w, char path[PATH_BYTES], int flags)
 {
 	int fd = -ENOENT;
 
 	for (int i = 0; i < TRIES && fd < 0; i++)
-		fd = open_regular(pick_file(w, path), flags);
+		fd = work_open(pick_file(w, path), flags);
 	return fd;
 }
 
@@ -171,29 +147,6 @@ static int op_rewrite(struct worker *w)
 	return err;
 }
 
-static sigjmp_buf bus_jump;
-
-static void on_bus(int sig)
-{
-	(void)sig;
-	siglongjmp(bus_jump, 1);
-}
-
-/* Stores into the mapping; -ENXIO if the file was truncated meanwhile. */
-static int store(unsigned char *map, const unsigned char *from, size_t len)
-{
-	struct sigaction action = { .sa_handler = on_bus }, old;
-	int err = 0;
-
-	sigaction(SIGBUS, &action, &old);
-	if (sigsetjmp(bus_jump, 1))
-		err = -ENXIO;
-	else
-		memcpy(map, from, len);
-	sigaction(SIGBUS, &old, NULL);
-	return err;
-}
-
 static int map_and_store(struct worker *w, int fd, const char *path)
 {
 	off_t size = size_of(fd);
@@ -212,7 +165,7 @@ static int map_and_store(struct worker *w, int fd, const char *path)
 	if (map == MAP_FAILED)
 		return -errno;
 	rnd_fill(w, len);
-	err = store(map + pos, w->buf, len);
+	err = work_store(map + pos, w->buf, len);
 	if (!err)
 		op_done(w, KIND_WRITE, "mmap %s %lld %zu", path, (long long)pos,
 			len);
