@@ -64,6 +64,7 @@ SKELS := $(patsubst %.bpf.c,$(B)/%.skel.h,$(wildcard bpf/*.bpf.c vmtests/*.bpf.c
 PROGRAMS := $(B)/lento/lento $(B)/inconfig/inconfig
 TESTS := $(B)/tests/treecmp $(B)/tests/fswork $(UNIT_T)
 TESTS += $(B)/tests/routes/routes
+TESTS := $(B)/tests/treecmp $(B)/tests/fswork $(B)/tests/seqwork $(UNIT_T)
 # Programs of the flow and guest tests.
 TESTS += $(B)/tests/lento-scripted $(B)/tests/flow/say
 TESTS += $(addprefix $(B)/tests/flow/,badpeer applytest fidtest outtest nasty)
@@ -95,6 +96,7 @@ $(B)/tests/fswork: $(call obj,$(wildcard tests/fswork*.c))
 $(B)/tests/routes/routes: $(call obj,$(wildcard tests/routes/*.c))
 $(B)/tests/routes/routes: LIBS += -lz
 $(B)/tests/fswork: $(call obj,$(wildcard tests/fswork*.c) tests/worklib.c)
+$(B)/tests/seqwork: $(call obj,$(wildcard tests/seqwork*.c) tests/worklib.c)
 $(B)/tests/lento-scripted: $(B)/tests/flow/main_scripted.o \
 	$(call obj,$(wildcard tests/flow/capture_script*.c tests/flow/recmake*.c)) $(LENTO_A) $(LIB_A)
 $(B)/tests/flow/applytest: $(call obj,$(wildcard tests/flow/applytest*.c tests/flow/recmake*.c)) \
