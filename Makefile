@@ -10,6 +10,7 @@
 #   make vm-6.1 vm-6.12 vm-7   one guest kernel's tests
 #   make big        a directory of 1,000,000 files (root, minutes; not in check)
 #   make mutants    breaks one rule after the other: a test must notice (root)
+#   make torture MINUTES=n KERNEL=6.1   random work in a guest for so long
 #   make bench      all benchmarks of bench/
 #   make stress     other people's stress tests inside a fileset (KERNEL=6.1)
 #   make coverage   every way to change a tree, on all kernels: docs/coverage.md
@@ -50,7 +51,7 @@ LIBS := -lbpf -luring -linih -lxxhash -llmdb -ljson-c -lsystemd -lsmartcols
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all demo check coverage stress unit flow bench install setup clean vm-% big tools mutants
+.PHONY: all demo check coverage stress unit flow bench install setup clean vm-% big tools mutants torture
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
@@ -142,6 +143,14 @@ check:
 	$(Q)tests/setup vm
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)B=$(abspath $(B)) tests/check
+# What a round is about when the time is over is brought to its end.
+torture: MINUTES ?= 10
+torture: KERNEL ?= 6.1
+torture:
+	$(Q)tests/setup vm
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)B=$(abspath $(B)) OUT=$(abspath $(B))/torture LIMIT=$$(($(MINUTES) * 60 + 1800)) \
+		vmtests/run $(KERNEL) -- vmtests/torture $(MINUTES)
 demo:
 	$(Q)tests/setup vm
 	$(Q)$(MAKE) --no-print-directory all
