@@ -191,8 +191,10 @@ seq_round() {
 	seq_compare
 }
 
-seq_stuck() {
-	seq_said="the replica is stuck: $(pair_state alpha), $(pair_state beta)
+seq_stuck() {	# status and logs of both are kept
+	local kept=$IZO_OUT/stuck.$seq_fs.$seq_rounds
+	pair_fail "the replica is stuck" 2> "$kept"
+	seq_said="the replica is stuck: $(pair_state alpha), $(pair_state beta); see ${kept##*/}
 $(grep -h 'record \|cannot apply' "$seq_dir/beta/log" | tail -n 4)"
 }
 
