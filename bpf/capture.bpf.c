@@ -9,6 +9,8 @@
  * of the directory. Enters: the operation's arguments and result. Leaves:
  * records (emit.bpf.h) and marks of dirty pages (dirty.bpf.h). Attributes and
  * xattrs are in attrs.bpf.h, contents and order points in contents.bpf.h.
+ * All but those of dirty pages and of the end of the superblock are entered by
+ * the programs of turns.bpf.c, which stand on the function in their place.
  * What must always hold: a failed operation leaves nothing; an operation that
  * succeeded leaves its record, or a count of a lost one.
  */

@@ -13,7 +13,7 @@
 
 #include "intermezzo/record.h"
 
-#define IZO_CAPTURE_LAYOUT	2
+#define IZO_CAPTURE_LAYOUT	3
 #define IZO_CAPTURE_MAGIC	0x3154504143305a49ULL	/* "IZ0CAPT1" */
 
 #define IZO_ROOTS_MAX		8
@@ -26,6 +26,9 @@
 #define IZO_CHUNK_WHOLE		(~0u)	/* dirty_key.chunk: all of the file */
 
 enum izo_fs { IZO_FS_OTHER = 0, IZO_FS_EXT4 = 1, IZO_FS_XFS = 2, IZO_FS_BTRFS = 3 };
+
+/* What a program's calls are: changes, or order points and opens. */
+enum izo_turn { IZO_TURN_CHANGE = 0, IZO_TURN_POINT = 1, IZO_TURNS = 2 };
 
 struct izo_fixed {
 	__u32 fs;		/* enum izo_fs */
@@ -59,6 +62,8 @@ struct izo_conf {
 	__u64 magic;		/* last of all: arming was completed */
 	__u32 layout, nprogs, armed_dev, armed_nroots;
 	__u64 seen_missed, seen_dropped, seen_lost_marks;	/* reported */
+	__u64 seen_points;
+	__u64 early[IZO_TURNS];	/* calls caught while no first programs stood */
 };
 
 /* Written by the programs. */
@@ -74,6 +79,7 @@ struct izo_count {
 	__u64 lost_marks;	/* marks that fitted nowhere */
 	__u64 origin_marks;	/* marks made under an origin */
 	__u64 throttled;
+	__u64 caught[IZO_TURNS], stolen[IZO_TURNS];	/* bpf/turns.bpf.c */
 	__u64 kind[64];
 };
 

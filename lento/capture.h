@@ -43,13 +43,18 @@ struct capture_cycle {
 	 * to where this cycle's records go, and up to where those of changes
 	 * before its marks go. A mark may come before the record of its object. */
 	uint64_t records_pos, marks_pos;
+	bool points_missed;		/* order points: of any object */
 	bool gap;			/* something may have been lost: why */
 	const char *gap_why;
 };
 
 /* Counters since the programs were loaded; they survive lento. */
 struct capture_counters {
-	uint64_t records, bytes, dropped, dirty, throttled, missed;
+	uint64_t records, bytes, dropped, dirty, throttled;
+	uint64_t missed;		/* changes that left no record */
+	uint64_t missed_points;		/* opens and order points that left none */
+	uint64_t caught;		/* calls that another than the first program
+					 * recorded */
 	uint64_t kind[64];		/* records per enum izo_kind */
 	uint64_t ring_used_bytes, ring_size_bytes;
 };

@@ -27,6 +27,13 @@
 
 #define RING_DEFAULT	(16u << 20)
 #define RING_LEAST	(256u << 10)
+/* A call that was skipped and is not yet made up for: its task may have lost the
+ * processor between its programs. So for as long, and at so many looks, the count
+ * must not have been right even once: on a loaded machine each look may find
+ * another task there. */
+#define MISSED_MS	1000
+#define MISSED_LOOKS	30
+#define ORDER_SLACK	5
 
 struct capture {
 	struct capture_pins pins;
@@ -39,6 +46,9 @@ struct capture {
 	bool out;			/* a cycle is handed out */
 	bool was_busy;
 	uint64_t missed, dropped, lost_marks;	/* told in this cycle */
+	uint64_t points;		/* missed ones */
+	uint64_t missing, missing_ns;	/* least of late, and since when; 0: none */
+	unsigned looks;			/* since then */
 	struct capture_cycle cycle;
 	char why[256];
 };
@@ -93,8 +103,7 @@ no:
 static int forget(struct capture *c)
 {
 	struct capture_pins *p = &c->pins;
-	uint64_t end = ringread_newest(&p->ring);
-	const char *worst;
+	uint64_t end = ringread_newest(&p->ring), missed[IZO_TURNS];
 	int r;
 
 	r = dirtymap_take(&p->dirty);
@@ -102,7 +111,9 @@ static int forget(struct capture *c)
 		r = dirtymap_release(&p->dirty);
 	ringread_release(&p->ring, end);
 	copy_lost_clear(p->lost_fd);
-	p->conf->seen_missed = pins_missed(p, &worst);
+	pins_missed(p, missed);
+	p->conf->seen_missed = missed[IZO_TURN_CHANGE];
+	p->conf->seen_points = missed[IZO_TURN_POINT];
 	p->conf->seen_dropped = p->count->dropped;
 	p->conf->seen_lost_marks = p->count->lost_marks;
 	return r;
@@ -121,6 +132,36 @@ static void configure(struct capture *c, const struct capture_spec *spec)
 	conf->armed_dev = c->hooks.dev;
 	set_own(&c->pins, spec);
 	__atomic_store_n(&conf->dev, c->hooks.dev, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t early(const struct capture_pins *p)
+{
+	uint64_t missed[IZO_TURNS];
+
+	pins_missed(p, missed);
+	return p->conf->early[IZO_TURN_CHANGE];
+}
+
+/* The last programs prove themselves alone, then all together: what the first
+ * ones record, no other may catch, or they do not come first. */
+static int prove(struct capture *c, int root_fd, char *err, size_t size)
+{
+	struct capture_pins *p = &c->pins;
+	uint64_t before;
+	int r = selftest(p, &c->hooks, root_fd, err, size);
+
+	if (!r)
+		r = pins_attach(p, &c->hooks, err, size);
+	if (r)
+		return r;
+	before = early(p);
+	r = selftest(p, &c->hooks, root_fd, err, size);
+	if (!r && early(p) - before > ORDER_SLACK) {
+		snprintf(err, size, "self-test on %s: the programs of a function run in another order than the newest first",
+			 c->hooks.fs_name);
+		r = -EIO;
+	}
+	return r;
 }
 
 static int arm(struct capture *c, const struct capture_spec *spec, char *err, size_t size)
@@ -142,7 +183,7 @@ static int arm(struct capture *c, const struct capture_spec *spec, char *err, si
 	if (r)
 		snprintf(err, size, "%s: %s", c->pins.dir, strerror(-r));
 	if (!r)
-		r = selftest(&c->pins, &c->hooks, spec->root_fd, err, size);
+		r = prove(c, spec->root_fd, err, size);
 	if (!r) {
 		configure(c, spec);
 		/* where freezing is impossible a syncfs was done: the caller
@@ -242,18 +283,43 @@ static void gap(struct capture *c, const char *fmt, unsigned long long n, const 
 	}
 }
 
+/* What stays missing for a while is missed. */
+static uint64_t missed_for_good(struct capture *c)
+{
+	uint64_t seen = c->pins.conf->seen_missed, missed[IZO_TURNS], n;
+
+	pins_missed(&c->pins, missed);
+	n = missed[IZO_TURN_CHANGE];
+	c->points = missed[IZO_TURN_POINT];
+	if (n <= seen) {
+		c->missing_ns = 0;
+		return n;
+	}
+	if (!c->missing_ns) {
+		c->missing_ns = now_ns();
+		c->missing = n;
+		c->looks = 0;
+	}
+	if (n < c->missing)
+		c->missing = n;
+	if (++c->looks < MISSED_LOOKS ||
+	    now_ns() - c->missing_ns < MISSED_MS * 1000000ull)
+		return seen;
+	return c->missing;
+}
+
 /* The losses that no ring shows. */
 static void find_gaps(struct capture *c)
 {
 	const struct izo_conf *conf = c->pins.conf;
-	const char *worst;
 
-	c->missed = pins_missed(&c->pins, &worst);
+	c->missed = missed_for_good(c);
+	c->cycle.points_missed = c->points > conf->seen_points;
 	c->dropped = __atomic_load_n(&c->pins.count->dropped, __ATOMIC_ACQUIRE);
 	c->lost_marks = __atomic_load_n(&c->pins.count->lost_marks, __ATOMIC_ACQUIRE);
-	if (c->missed != conf->seen_missed)
+	if (c->missed > conf->seen_missed)
 		gap(c, "%llu calls missed, most by program %s",
-		    c->missed - conf->seen_missed, worst);
+		    c->missed - conf->seen_missed, pins_worst(&c->pins));
 	if (c->dropped != conf->seen_dropped)
 		gap(c, "%llu records dropped, %s", c->dropped - conf->seen_dropped,
 		    "the ring was full");
@@ -339,12 +405,11 @@ static int too_early_ms(const struct capture *c)
 /* Misses make no record: look once more when it has become quiet. */
 static bool missed_when_quiet(struct capture *c)
 {
-	const char *worst;
-
-	if (!c->was_busy)
+	if (!c->was_busy && !c->missing_ns)
 		return false;
 	c->was_busy = false;
-	return pins_missed(&c->pins, &worst) != c->pins.conf->seen_missed;
+	return missed_for_good(c) > c->pins.conf->seen_missed ||
+		c->points > c->pins.conf->seen_points;
 }
 
 static int bpf_source_drain(struct capture *c, int wait_ms, struct capture_cycle *ret)
@@ -388,7 +453,10 @@ static void bpf_source_release(struct capture *c)
 		dirtymap_keep(&c->pins.dirty);
 	if (c->dropped != c->pins.conf->seen_dropped)
 		copy_lost_clear(c->pins.lost_fd);
+	if (c->missed > c->pins.conf->seen_missed)
+		c->missing_ns = 0;
 	c->pins.conf->seen_missed = c->missed;
+	c->pins.conf->seen_points = c->points;
 	c->pins.conf->seen_dropped = c->dropped;
 	c->pins.conf->seen_lost_marks = c->lost_marks;
 }
@@ -425,10 +493,14 @@ static void bpf_source_counters(struct capture *c, struct capture_counters *ret)
 		.ring_used_bytes = ringread_used(&c->pins.ring),
 		.ring_size_bytes = c->pins.ring.size,
 	};
-	const char *worst;
+	uint64_t missed[IZO_TURNS];
 
 	memcpy(n.kind, k->kind, sizeof(n.kind));
-	n.missed = pins_missed(&c->pins, &worst);
+	pins_missed(&c->pins, missed);
+	n.missed = missed[IZO_TURN_CHANGE];
+	n.missed_points = missed[IZO_TURN_POINT];
+	for (int t = 0; t < IZO_TURNS; t++)
+		n.caught += k->caught[t] - c->pins.conf->early[t];
 	*ret = n;
 }
 

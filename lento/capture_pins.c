@@ -17,6 +17,7 @@
 #include <bpf/libbpf.h>
 #include "lib/cleanup.h"
 #include "lento/capture_pins.h"
+#include "lento/turns.h"
 #include "capture.skel.h"
 
 static int pin(const struct capture_pins *p, int fd, const char *kind, const char *name)
@@ -77,18 +78,30 @@ static int set_constants(struct bpf_object *obj, const struct hooks *h, bool fil
 	return m ? bpf_map__set_initial_value(m, &fixed, sizeof(fixed)) : -ENOENT;
 }
 
+/* Also the arrays of the work's programs, which the kernel empties when the last
+ * file or descriptor of them is gone. */
 static int pin_maps(struct capture_pins *p, struct bpf_object *obj)
 {
 	struct bpf_map *m;
-	int r = 0;
 
 	bpf_object__for_each_map(m, obj) {
-		if (!strncmp(bpf_map__name(m), ".rodata", 7))
+		const char *name = bpf_map__name(m);
+		int r;
+
+		if (!strncmp(name, ".rodata", 7) ||
+		    (obj == p->turns && !strncmp(name, ".data", 5)))
 			continue;
-		r = pin(p, bpf_map__fd(m), "map", bpf_map__name(m));
+		r = pin(p, bpf_map__fd(m), "map", name);
 		if (r)
 			return r;
 	}
+	return 0;
+}
+
+static int pin_dirty_maps(struct capture_pins *p)
+{
+	int r = 0;
+
 	for (int slot = 0; slot < IZO_DIRTY_SLOTS; slot++)
 		for (int i = 0; i < IZO_DIRTY_MAPS && !r; i++) {
 			char name[32];
@@ -116,8 +129,8 @@ static int attach_one(struct capture_pins *p, struct bpf_program *prog)
 	return r;
 }
 
-static int attach_all(struct capture_pins *p, struct bpf_object *obj,
-		      const struct hooks *h, char *err, size_t size)
+static int attach_from(struct capture_pins *p, const struct bpf_object *obj, int turn,
+		       const struct hooks *h, char *err, size_t size)
 {
 	struct bpf_program *prog;
 
@@ -125,7 +138,8 @@ static int attach_all(struct capture_pins *p, struct bpf_object *obj,
 		const char *name = bpf_program__name(prog);
 		int r;
 
-		if (!bpf_program__autoload(prog))
+		if (!bpf_program__autoload(prog) ||
+		    (turn ? turns_of(name) != turn : turns_has(p->turns, name)))
 			continue;
 		r = attach_one(p, prog);
 		if (r) {
@@ -138,9 +152,10 @@ static int attach_all(struct capture_pins *p, struct bpf_object *obj,
 	return 0;
 }
 
-static int load(struct bpf_object *obj, const struct hooks *h, bool filter,
+static int load(struct capture_pins *p, const struct hooks *h, bool filter,
 		uint32_t ring_bytes, char *err, size_t size)
 {
+	struct bpf_object *obj = p->work;
 	int r = hooks_apply(h, obj, err, size);
 
 	if (r)
@@ -151,53 +166,76 @@ static int load(struct bpf_object *obj, const struct hooks *h, bool filter,
 					     ring_bytes);
 	if (!r)
 		r = bpf_object__load(obj);
+	if (!r)
+		r = turns_load(obj, &p->turns);
 	if (r)
 		snprintf(err, size, "capture programs for %s do not load: %s: %s",
 			 h->fs_name, strerror(-r), hooks_libbpf_said());
 	return r;
 }
 
-static int make(struct capture_pins *p, struct bpf_object *obj, const struct hooks *h,
-		char *err, size_t size)
+static int make(struct capture_pins *p, const struct hooks *h, char *err, size_t size)
 {
 	int r;
 
 	r = dirtymap_create(&p->dirty,
-			    bpf_object__find_map_fd_by_name(obj, "izo_dirty"));
+			    bpf_object__find_map_fd_by_name(p->work, "izo_dirty"));
 	if (!r)
 		r = mkdir(p->dir, 0700) ? -errno : 0;
 	if (!r)
-		r = pin_maps(p, obj);
+		r = pin_maps(p, p->work);
+	if (!r)
+		r = pin_maps(p, p->turns);
+	if (!r)
+		r = pin_dirty_maps(p);
 	if (r) {
 		snprintf(err, size, "%s: %s", p->dir, strerror(-r));
 		return r;
 	}
-	return attach_all(p, obj, h, err, size);
+	r = attach_from(p, p->work, 0, h, err, size);
+	return r ? r : attach_from(p, p->turns, TURN_LAST, h, err, size);
+}
+
+static void close_objects(struct capture_pins *p)
+{
+	bpf_object__close(p->turns);
+	bpf_object__close(p->work);
+	p->turns = p->work = NULL;
 }
 
 int pins_make(struct capture_pins *p, const struct hooks *h, bool filter,
 	      uint32_t ring_bytes, char *err, size_t size)
 {
 	DECLARE_LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "izo");
-	struct bpf_object *obj;
 	size_t bytes;
 	const void *elf = capture_bpf__elf_bytes(&bytes);
 	int r;
 
-	obj = bpf_object__open_mem(elf, bytes, &opts);
-	if (!obj) {
+	p->work = bpf_object__open_mem(elf, bytes, &opts);
+	if (!p->work) {
 		r = -errno;
 		snprintf(err, size, "capture object: %s", hooks_libbpf_said());
 		return r;
 	}
-	r = load(obj, h, filter, ring_bytes, err, size);
+	r = load(p, h, filter, ring_bytes, err, size);
 	if (!r)
-		r = make(p, obj, h, err, size);
-	bpf_object__close(obj);
+		r = make(p, h, err, size);
 	dirtymap_done(&p->dirty);
-	if (r)
+	if (r) {
+		close_objects(p);
 		pins_remove(p->dir);
+	}
 	return r;
+}
+
+static void close_progs(struct capture_pins *p)
+{
+	for (unsigned i = 0; i < p->nprogs; i++)
+		close(p->prog[i].fd);
+	if (p->origin_fd > 0)
+		close(p->origin_fd);
+	p->nprogs = 0;
+	p->origin_fd = 0;
 }
 
 static int open_progs(struct capture_pins *p)
@@ -207,12 +245,13 @@ static int open_progs(struct capture_pins *p)
 
 	if (!d)
 		return -errno;
+	close_progs(p);
 	while ((e = readdir(d))) {
 		struct pinned_prog *g = &p->prog[p->nprogs];
 
 		if (strncmp(e->d_name, "link_", 5))
 			continue;
-		if (p->nprogs == HOOKS_MAX)
+		if (p->nprogs == PINS_MAX)
 			return -ENOENT;
 		snprintf(g->name, sizeof(g->name), "%.15s", e->d_name + 5);
 		g->fd = reopen(p, "prog", g->name);
@@ -289,42 +328,78 @@ int pins_open(struct capture_pins *p)
 
 void pins_close(struct capture_pins *p)
 {
-	int *fds[] = { &p->origin_fd, &p->lost_fd, &p->own_fd, &p->ring_fd,
-		       &p->dirty.outer_fd };
+	int *fds[] = { &p->lost_fd, &p->own_fd, &p->ring_fd, &p->dirty.outer_fd };
 
 	for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (*fds[i] > 0)
 			close(*fds[i]);
-	for (unsigned i = 0; i < p->nprogs; i++)
-		close(p->prog[i].fd);
-	p->nprogs = 0;
+	close_progs(p);
+	close_objects(p);
 	if (p->conf)
 		munmap(p->conf, sizeof(*p->conf));
 	if (p->count)
 		munmap(p->count, sizeof(*p->count));
 	p->conf = NULL;
 	p->count = NULL;
-	p->origin_fd = p->lost_fd = p->own_fd = p->ring_fd = 0;
+	p->lost_fd = p->own_fd = p->ring_fd = 0;
 	ringread_done(&p->ring);
 	dirtymap_done(&p->dirty);
 }
 
-uint64_t pins_missed(const struct capture_pins *p, const char **ret_worst)
+int pins_attach(struct capture_pins *p, const struct hooks *h, char *err, size_t size)
 {
-	uint64_t sum = 0, most = 0;
+	int r = 0;
 
-	*ret_worst = "";
-	for (unsigned i = 0; i < p->nprogs; i++) {
-		struct bpf_prog_info info = {};
-		uint32_t len = sizeof(info);
+	for (int turn = TURN_LAST - 1; turn >= TURN_FIRST && !r; turn--)
+		r = attach_from(p, p->turns, turn, h, err, size);
+	close_objects(p);
+	if (r)
+		return r;
+	r = open_progs(p);
+	if (r)
+		snprintf(err, size, "%s: %s", p->dir, strerror(-r));
+	return r;
+}
 
-		if (bpf_obj_get_info_by_fd(p->prog[i].fd, &info, &len))
-			continue;
-		if (info.recursion_misses > most) {
-			most = info.recursion_misses;
-			*ret_worst = p->prog[i].name;
-		}
-		sum += info.recursion_misses;
+static uint64_t skipped(const struct pinned_prog *g)
+{
+	struct bpf_prog_info info = {};
+	uint32_t len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(g->fd, &info, &len) ? 0 : info.recursion_misses;
+}
+
+/* `caught` first: each call in it has been counted as skipped before. */
+void pins_missed(const struct capture_pins *p, uint64_t ret[IZO_TURNS])
+{
+	uint64_t caught[IZO_TURNS], sum[IZO_TURNS];
+
+	for (int k = 0; k < IZO_TURNS; k++)
+		caught[k] = __atomic_load_n(&p->count->caught[k], __ATOMIC_SEQ_CST);
+	for (int k = 0; k < IZO_TURNS; k++)
+		sum[k] = __atomic_load_n(&p->count->stolen[k], __ATOMIC_SEQ_CST);
+	for (unsigned i = 0; i < p->nprogs; i++)
+		if (turns_of(p->prog[i].name) == TURN_FIRST)
+			sum[turns_class(p->prog[i].name)] += skipped(&p->prog[i]);
+	for (int k = 0; k < IZO_TURNS; k++) {
+		if (caught[k] > sum[k] + p->conf->early[k])
+			p->conf->early[k] = caught[k] - sum[k];
+		ret[k] = sum[k] + p->conf->early[k] - caught[k];
 	}
-	return sum;
+}
+
+const char *pins_worst(const struct capture_pins *p)
+{
+	const char *worst = "?";
+	uint64_t most = 0;
+
+	for (unsigned i = 0; i < p->nprogs; i++) {
+		uint64_t n = skipped(&p->prog[i]);
+
+		if (n <= most || turns_class(p->prog[i].name) != IZO_TURN_CHANGE)
+			continue;
+		most = n;
+		worst = p->prog[i].name;
+	}
+	return worst;
 }

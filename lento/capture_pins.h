@@ -17,6 +17,9 @@
 #include "lento/ringread.h"
 
 #define PINS_ROOT	"/sys/fs/bpf/intermezzo"
+#define PINS_MAX	(3 * HOOKS_MAX)
+
+struct bpf_object;
 
 struct pinned_prog {
 	char name[16];
@@ -25,7 +28,8 @@ struct pinned_prog {
 
 struct capture_pins {
 	char dir[256];
-	struct pinned_prog prog[HOOKS_MAX];
+	struct bpf_object *work, *turns;	/* between make and attach */
+	struct pinned_prog prog[PINS_MAX];
 	unsigned nprogs;
 	int origin_fd, lost_fd, own_fd, ring_fd;
 	struct izo_conf *conf;
@@ -36,9 +40,12 @@ struct capture_pins {
 
 /* Folder for a name; makes its parents. */
 int pins_path(struct capture_pins *p, const char *pin_name);
-/* Loads, attaches to the targets with nothing passing, and pins. */
+/* Loads and pins; attaches the program that stands last on each function, or
+ * alone, with nothing passing. */
 int pins_make(struct capture_pins *p, const struct hooks *h, bool filter,
 	      uint32_t ring_bytes, char *err, size_t err_size);
+/* After pins_make and pins_open: attaches and pins those before them. */
+int pins_attach(struct capture_pins *p, const struct hooks *h, char *err, size_t err_size);
 /* Opens what is pinned. -ENOENT: nothing, or not all of it, is there. */
 int pins_open(struct capture_pins *p);
 void pins_close(struct capture_pins *p);
@@ -46,7 +53,11 @@ void pins_close(struct capture_pins *p);
 bool pins_incomplete(const struct capture_pins *p);
 /* Removes the files, and with them programs and maps. */
 int pins_remove(const char *dir);
-/* Adds up what all programs missed; names the one that missed most. */
-uint64_t pins_missed(const struct capture_pins *p, const char **ret_worst);
+/* Calls that no program recorded: those that the first ones missed, less those
+ * that the ones behind them made up for (bpf/turns.bpf.c). May be too large for
+ * as long as a task stands between them; never too small. */
+void pins_missed(const struct capture_pins *p, uint64_t ret[IZO_TURNS]);
+/* The program that was skipped most; for messages. */
+const char *pins_worst(const struct capture_pins *p);
 
 #endif

@@ -71,7 +71,9 @@ static struct json_object *counters(const struct source_stats *s)
 	add_u64(o, "dropped", c->dropped);
 	add_u64(o, "dirty", c->dirty);
 	add_u64(o, "throttled", c->throttled);
+	add_u64(o, "caught", c->caught);
 	add_u64(o, "missed", c->missed);
+	add_u64(o, "missed_points", c->missed_points);
 	add_u64(o, "gaps", s->gaps);
 	add_u64(o, "pending", s->pending);
 	json_object_object_add(o, "kinds", kinds(c->kind));

@@ -341,7 +341,7 @@ int hooks_find(int root_fd, struct hooks *ret, char *err, size_t size)
 const char *hooks_fn(const struct hooks *h, const char *prog)
 {
 	for (unsigned i = 0; i < h->n; i++)
-		if (!strcmp(h->target[i].prog, prog))
+		if (!strcmp(h->target[i].prog + 4, prog + 4))
 			return h->target[i].fn;
 	return "?";
 }

@@ -39,7 +39,8 @@ int hooks_find(int root_fd, struct hooks *ret, char *err, size_t err_size);
 /* Before bpf_object__load: targets, and what is not loaded. */
 int hooks_apply(const struct hooks *h, struct bpf_object *obj, char *err,
 		size_t err_size);
-/* The function that a program is attached to, for messages; never NULL. */
+/* The function that a program, or one of its turns (turns.h), is attached to, for
+ * messages; never NULL. */
 const char *hooks_fn(const struct hooks *h, const char *prog);
 /* What libbpf said since the last call; for messages. */
 const char *hooks_libbpf_said(void);

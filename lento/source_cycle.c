@@ -291,7 +291,7 @@ static int take_marks(struct source *s, const struct capture_cycle *c)
 		settle_point(s->settle, &s->points.fid[i]);
 	for (size_t i = 0; i < s->dead.n; i++)
 		settle_forget(s->settle, &s->dead.fid[i]);
-	if (s->point_all)
+	if (s->point_all || c->points_missed)
 		settle_point_all(s->settle);
 	s->points.n = s->dead.n = 0;
 	s->point_all = false;

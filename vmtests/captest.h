@@ -28,7 +28,7 @@ struct ct {
 	size_t recs_bytes;
 	struct capture_mark *marks;
 	size_t nmarks;
-	bool gap;
+	bool gap, points;
 	char gap_why[256];
 	struct label label[LABELS_MAX];
 	unsigned nlabels;
@@ -61,6 +61,8 @@ void test_contents(struct ct *t);
 void test_storm(struct ct *t, int seconds);
 void test_order(struct ct *t, int seconds);
 void test_points(struct ct *t, int seconds);
+void test_missed(struct ct *t);
+void test_crowd(struct ct *t, int seconds);
 void test_adopt(struct ct *t);
 void test_filter(struct ct *t);
 void test_full(struct ct *t);

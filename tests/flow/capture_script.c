@@ -17,6 +17,7 @@
  *   auto 0|1   every operation a cycle of its own (1), or not
  *   cycle      ends the cycle
  *   gap        the next cycle says that something was lost
+ *   points     the next cycle says that an order point may have been missed
  *   early      the next cycle hands out its marks alone, its records come in
  *              the one after (a mark may overtake the CREATE of its file)
  *   cut        the next record that has data has no room for it
@@ -57,7 +58,7 @@ struct capture {
 	char path[100];
 	char line[LINE_MAX_BYTES];
 	size_t line_len;
-	bool auto_cycle, cycle_ready, out, gap, early, only_marks, cut;
+	bool auto_cycle, cycle_ready, out, gap, points, early, only_marks, cut;
 	int swapseq;
 	unsigned char *buf;
 	size_t bytes;
@@ -375,8 +376,9 @@ static int command(struct capture *c, char *line)
 		c->swapseq = 2;
 		return 0;
 	}
-	if (!strcmp(w[0], "cycle") || !strcmp(w[0], "gap")) {
+	if (!strcmp(w[0], "cycle") || !strcmp(w[0], "gap") || !strcmp(w[0], "points")) {
 		c->gap |= w[0][0] == 'g';
+		c->points |= w[0][0] == 'p';
 		c->cycle_ready = true;
 		return 0;
 	}
@@ -495,6 +497,7 @@ static int hand_out(struct capture *c, struct capture_cycle *ret)
 	*ret = (struct capture_cycle){
 		.records = c->buf, .records_bytes = c->only_marks ? 0 : c->bytes,
 		.marks = c->marks, .nmarks = c->nmarks,
+		.points_missed = c->points,
 		.gap = c->gap, .gap_why = "the script says so",
 		.records_pos = c->only_marks ? 0 : c->ring_seq + 1,
 		.marks_pos = c->ring_seq + 1,
@@ -529,7 +532,7 @@ static int script_drain(struct capture *c, int wait_ms, struct capture_cycle *re
 
 static void script_release(struct capture *c)
 {
-	c->out = c->gap = false;
+	c->out = c->gap = c->points = false;
 	if (c->only_marks) {	/* the ring file keeps the marks too: harmless */
 		c->only_marks = c->early = false;
 		c->nmarks = 0;

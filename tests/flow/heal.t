@@ -306,6 +306,22 @@ marks_before_records() {
 	done
 }
 
+# A close may have gone by unseen: what is written is sent now, and nothing is
+# compared.
+missed_points() {
+	settle=60000
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	all_synced
+	tell "auto 0" "create f 0644" "write f 0 5000 x" cycle
+	wait_until $((20 * slow)) test -e "$(pair_root beta)/f"
+	[ ! -s "$(pair_root beta)/f" ] || pair_fail "f is not waiting"
+	tell points
+	wait_until $((20 * slow)) test -s "$(pair_root beta)/f"
+	times alpha SUSPECT 0
+}
+
 # The source's disk is full: the journal waits for room, and goes on.
 journal_disk_full() {
 	local talk i
@@ -384,6 +400,7 @@ scenario "killed while a flag is off" lifted_at_kill
 scenario "out of the fileset and back in one batch" left_and_back
 scenario "other exclusions" other_exclusions
 scenario "marks before their records, settle = 0" marks_before_records
+scenario "missed order points: what waits is sent" missed_points
 scenario "the journal's disk is full" journal_disk_full
 scenario "killed while the journal's disk is full" killed_without_room
 scenario "power cut of the replica's disk" replica_disk_cut
