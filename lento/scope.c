@@ -128,11 +128,27 @@ static int take_link(struct scope *s, struct izo_record *r)
 		       record_name(r), r->name_len);
 }
 
+/* A whiteout that had left its name before whiteout() looked for it there: r
+ * names it, so it was inside, and its directory's times tell of r. */
+static int missed_whiteout(struct scope *s, const struct izo_record *r)
+{
+	struct izo_attr attr = r->attr;
+
+	if (!S_ISCHR(attr.mode) || attr.rdev || index_inside(s->index, &r->obj) ||
+	    !name_in(s, &r->dir, record_name(r), r->name_len))
+		return 0;
+	attr.nlink = 1;
+	return give_as(s, r, IZO_MKNOD, &r->obj, &attr, &r->dir, &r->dir_mtime,
+		       record_name(r), r->name_len);
+}
+
 /* The last name inside is as good as the last name of all. */
 static int take_unlink(struct scope *s, struct izo_record *r)
 {
-	int e;
+	int e = missed_whiteout(s, r);
 
+	if (e)
+		return e;
 	if (!index_has_name(s->index, &r->obj, &r->dir, record_name(r), r->name_len) ||
 	    !index_inside(s->index, &r->dir))
 		return 0;
@@ -230,7 +246,7 @@ static int whiteout(struct scope *s, const struct izo_record *r)
 	record_name_str(record_name(r), r->name_len, name);
 	fd = dir < 0 ? -1 : openat(dir, name, O_PATH | O_NOFOLLOW);
 	if (fd < 0 || fstat(fd, &st) || !S_ISCHR(st.st_mode) || st.st_rdev)
-		return 0;	/* gone again: its removal is not inside either */
+		return 0;	/* gone again: missed_whiteout() sees it go */
 	n = record_new(IZO_MKNOD, name, r->name_len, NULL, 0, NULL, 0);
 	if (!n)
 		return -ENOMEM;
@@ -248,10 +264,10 @@ static int take_rename(struct scope *s, struct izo_record *r)
 	bool in = name_in(s, &r->dir, record_name(r), r->name_len);
 	bool in2 = name_in(s, &r->dir2, record_name2(r), r->name2_len);
 	bool made_whiteout = r->op_flags & RENAME_WHITEOUT;
-	int e;
+	int e = missed_whiteout(s, r);
 
-	if (!in && !in2)
-		return 0;
+	if (e || (!in && !in2))
+		return e;
 	if (r->op_flags & RENAME_EXCHANGE && in != in2)
 		return exchange_across(s, r, in, in2);
 	if (!in2)

@@ -25,6 +25,7 @@ struct world {
 	struct index *index;
 	struct fid_mount mount;
 	struct scope scope;
+	unsigned mode;			/* of objects of records */
 	struct izo_record *out[8];
 	unsigned n;
 };
@@ -53,6 +54,7 @@ static int setup(void **state)
 
 	strcpy(w->path, "/tmp/izo-scope.XXXXXX");
 	assert_non_null(mkdtemp(w->path));
+	w->mode = S_IFREG | 0644;
 	w->dir = open(w->path, O_RDONLY | O_DIRECTORY);
 	assert_int_equal(index_open(w->dir, &FID(1), patterns, 2, &w->index), 0);
 	w->mount = (struct fid_mount){ w->dir, FID_FS_OTHER, -1 };
@@ -94,7 +96,7 @@ static unsigned take(struct world *w, enum izo_kind kind, uint64_t obj,
 	if (victim)
 		r->victim = FID(victim);
 	r->op_flags = flags;
-	r->attr.mode = S_IFREG | 0644;
+	r->attr.mode = w->mode;
 	r->attr.nlink = nlink;
 	assert_int_equal(scope_take(&w->scope, r), 0);
 	free(r);
@@ -251,6 +253,28 @@ static void what_a_directory_held_is_not_known_when_it_comes_back(void **state)
 	assert_int_equal(w->out[0]->attr.nlink, 0);
 }
 
+/* It has no record of its own, and had left its name when it was looked for. */
+static void a_whiteout_is_made_before_it_goes(void **state)
+{
+	struct world *w = *state;
+
+	entry(w, IZO_CREATE, 30, 10, "f", 1);
+	assert_int_equal(move(w, 30, 10, "f", 10, "g", 0, RENAME_WHITEOUT), 1);
+	w->mode = S_IFCHR;
+	assert_int_equal(move(w, 31, 10, "f", 10, "h", 0, 0), 2);
+	assert_int_equal(w->out[0]->kind, IZO_MKNOD);
+	assert_memory_equal(record_name(w->out[0]), "f", 1);
+	assert_int_equal(w->out[1]->kind, IZO_RENAME);
+	assert_int_equal(entry(w, IZO_UNLINK, 32, 10, "f", 0), 2);
+	assert_int_equal(w->out[0]->kind, IZO_MKNOD);
+	assert_true(fid_eq(&w->out[0]->obj, &FID(32)));
+	assert_int_equal(w->out[0]->attr.nlink, 1);
+	assert_int_equal(w->out[1]->kind, IZO_UNLINK);
+	/* Neither a known one nor one outside. */
+	assert_int_equal(entry(w, IZO_UNLINK, 31, 10, "h", 0), 1);
+	assert_int_equal(entry(w, IZO_UNLINK, 33, 20, "f", 0), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -264,6 +288,7 @@ int main(void)
 		T(links_across_the_border),
 		T(a_directory_that_left_takes_its_tree_along),
 		T(what_a_directory_held_is_not_known_when_it_comes_back),
+		T(a_whiteout_is_made_before_it_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
