@@ -162,13 +162,16 @@ static int note(struct batch *b, const struct izo_record *r)
 		return 0;
 	case IZO_DUE:
 		return add_due(b, r);
+	case IZO_FALLOC:
+		/* Only blocks beyond the end: no range is due, but the time is new. */
+		unflag(b, &r->obj, BATCH_SENT);
+		return flag(b, &r->obj, BATCH_POINT);
 	case IZO_CLOSE:
 		/* What was sent may tell of an older time: a call that fails, and a
 		 * store that comes too late for the page, set it and mark nothing. */
 		unflag(b, &r->obj, BATCH_SENT);
 		return S_ISREG(r->attr.mode) ? flag(b, &r->obj, BATCH_POINT) : 0;
 	case IZO_FSYNC:
-	case IZO_FALLOC:
 	case IZO_REMAP:
 		return S_ISREG(r->attr.mode) ? flag(b, &r->obj, BATCH_POINT) : 0;
 	case IZO_SETATTR:
