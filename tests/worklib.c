@@ -31,6 +31,7 @@ bool work_expected(int err)
 		ENOENT, EEXIST, ENOTEMPTY, EINVAL, EXDEV, EISDIR, ENOTDIR,
 		EOPNOTSUPP, ELOOP, EBUSY, ENODATA, ENOSPC, EDQUOT, EPERM,
 		ENOSYS, ENOTTY, ENXIO, E2BIG, ERANGE, EMLINK, ETXTBSY,
+		EACCES,		/* a default ACL for what is no directory */
 	};
 
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
