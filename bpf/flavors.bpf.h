@@ -121,10 +121,11 @@ enum pageflags { PG_head = 0 };
 struct iomap_dio { struct kiocb *iocb; s64 size; unsigned int flags; };
 
 /* Filesystems' own. */
+typedef struct { u32 val; } kprojid_t;
 struct ext4_inode_info {
 	u32 i_sync_tid;
 	unsigned long i_flags;
-	u32 i_projid;			/* kprojid_t */
+	kprojid_t i_projid;
 	struct inode vfs_inode;
 };
 struct xfs_inode_log_item { s64 ili_commit_seq; };
