@@ -209,19 +209,6 @@ static __always_inline void synced_write(struct kiocb *iocb, struct iomap_dio *d
 		end(r, 0);
 }
 
-/* An entry is still there: of this very call, or an exit was missed. */
-static __always_inline void dio_again(struct dio_key *dk, struct dio_range *range)
-{
-	struct dio_range *had = bpf_map_lookup_elem(&izo_dio, dk);
-
-	if (had && had->key.ino == range->key.ino && had->key.gen == range->key.gen &&
-	    had->key.subvol == range->key.subvol && had->first == range->first &&
-	    had->last == range->last)
-		return;
-	count_add(&izo_count.lost_marks, 1);
-	bpf_map_update_elem(&izo_dio, dk, range, BPF_ANY);
-}
-
 SEC("fentry/iomap_dio_complete")
 int izo_dio_in(u64 *ctx)
 {
@@ -240,8 +227,10 @@ int izo_dio_in(u64 *ctx)
 	range.last = (iocb->ki_pos + dio->size - 1) >> 12;
 	if (iocb->ki_flags & IOCB_DSYNC)
 		synced_write(iocb, dio, &range);
-	if (bpf_map_update_elem(&izo_dio, &dk, &range, BPF_NOEXIST))
-		dio_again(&dk, &range);
+	/* What may still be there: of this very call; of one whose exit was missed,
+	 * which is counted; or one that could not be deleted, whose mark was made. */
+	if (bpf_map_update_elem(&izo_dio, &dk, &range, BPF_ANY))
+		count_add(&izo_count.lost_marks, 1);
 	return 0;
 }
 
