@@ -230,8 +230,16 @@ seq_judge() {
 	seq_bad=$all
 }
 
+# What fails in a storm may need the others, too: they run beside.
+seq_judge_among() {
+	cat "$1" "$seq_among" > "$seq_dir/among"
+	seq_round "$seq_how${seq_kills:+ kills}" "$seq_dir/among"
+	(($? != 2)) || seq_again
+}
+
 seq_hunt() {
 	local deck=$1 dir=$2 name file n=0 names how=$seq_how${seq_kills:+ kills}
+	local judge=seq_judge copies=1
 	seq_diag "$seq_said"
 	names=$seq_bad
 	if [ -z "$names" ]; then	# stuck: by whom?
@@ -239,12 +247,14 @@ seq_hunt() {
 		seq_judge "$deck"
 		names=$seq_bad
 	fi
+	if [ "$how" != rows ] && [ "$how" != steps ]; then judge=seq_judge_among copies=4; fi
+	seq_among=$deck
 	echo "# failed on $seq_fs, $how, fileset is $seq_part of it: ${names//$'\n'/ }"
 	for name in $names; do
 		((n++ < 3)) || break
 		file=$dir/$name-$seq_fs.seq
 		seq_script "$deck" "$name" > "$file.full"
-		seq_shrink seq_judge "$file.full" "$file" ${seq_kills:+4}
+		seq_shrink "$judge" "$file.full" "$file" $copies
 		echo "# the shortest of $name that fails:"
 		sed 's/^/#     /' "$file"
 	done
