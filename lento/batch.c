@@ -144,6 +144,19 @@ static void unflag(struct batch *b, const struct izo_fid *fid, unsigned flags)
 		i->flags &= ~flags;
 }
 
+/* What was sent before tells of an older time than r and counts more: again. No
+ * range need be due then: blocks beyond the end were allocated, or an operation
+ * that failed, or a store that came too late for its page, had set the time. */
+static void note_time(struct batch *b, const struct izo_record *r)
+{
+	struct batch_inode *i = (struct batch_inode *)batch_find(b, &r->obj);
+	const struct izo_time *t = &r->attr.mtime;
+
+	if (i && (t->sec > i->mtime.sec ||
+		  (t->sec == i->mtime.sec && t->nsec > i->mtime.nsec)))
+		i->flags &= ~BATCH_SENT;
+}
+
 static int note(struct batch *b, const struct izo_record *r)
 {
 	const struct izo_fid *dead = died(r);
@@ -162,17 +175,11 @@ static int note(struct batch *b, const struct izo_record *r)
 		return 0;
 	case IZO_DUE:
 		return add_due(b, r);
-	case IZO_FALLOC:
-		/* Only blocks beyond the end: no range is due, but the time is new. */
-		unflag(b, &r->obj, BATCH_SENT);
-		return flag(b, &r->obj, BATCH_POINT);
 	case IZO_CLOSE:
-		/* What was sent may tell of an older time: a call that fails, and a
-		 * store that comes too late for the page, set it and mark nothing. */
-		unflag(b, &r->obj, BATCH_SENT);
-		return S_ISREG(r->attr.mode) ? flag(b, &r->obj, BATCH_POINT) : 0;
 	case IZO_FSYNC:
+	case IZO_FALLOC:
 	case IZO_REMAP:
+		note_time(b, r);
 		return S_ISREG(r->attr.mode) ? flag(b, &r->obj, BATCH_POINT) : 0;
 	case IZO_SETATTR:
 		/* What was sent tells of an older time, and counts more than r. */

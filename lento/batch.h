@@ -43,6 +43,7 @@ struct batch_inode {
 	unsigned flags;
 	unsigned nrange;
 	struct izo_range *range;	/* SETTLE_RANGES, NULL while none */
+	struct izo_time mtime;		/* of what was sent */
 };
 
 struct batch {

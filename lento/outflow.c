@@ -256,7 +256,8 @@ static int send_end(struct outflow *o, uint64_t ask, const struct izo_fid *fid,
 }
 
 int outflow_ranges(struct outflow *o, const struct izo_fid *fid,
-		   const struct izo_range *range, unsigned n)
+		   const struct izo_range *range, unsigned n,
+		   struct izo_time *ret_mtime)
 {
 	_cleanup_fd_ int fd = open_file(o, fid);
 	struct stat st;
@@ -273,7 +274,13 @@ int outflow_ranges(struct outflow *o, const struct izo_fid *fid,
 		return -errno;
 	for (unsigned i = 0; !e && i < n; i++)
 		e = send_range(o, 0, fid, fd, range[i], st.st_size);
-	return e ? e : send_end(o, 0, fid, &st, WIRE_DATA_OK);
+	if (!e)
+		e = send_end(o, 0, fid, &st, WIRE_DATA_OK);
+	if (e)
+		return e;
+	ret_mtime->sec = st.st_mtim.tv_sec;
+	ret_mtime->nsec = st.st_mtim.tv_nsec;
+	return 0;
 }
 
 static bool stopped(const struct outflow *o)

@@ -31,9 +31,11 @@ int outflow_init(struct outflow *o);
 void outflow_done(struct outflow *o);
 
 /* Sends the ranges of the file as they are now. -ESTALE: the object is gone,
- * and nothing was sent. Other errors: of the file (-EIO) or of send. */
+ * and nothing was sent. Other errors: of the file (-EIO) or of send. The time is
+ * the one that was sent. */
 int outflow_ranges(struct outflow *o, const struct izo_fid *fid,
-		   const struct izo_range *range, unsigned n);
+		   const struct izo_range *range, unsigned n,
+		   struct izo_time *ret_mtime);
 
 /* Answers a WANT: the whole file, by the same discipline, or DATA_END same or
  * gone. */

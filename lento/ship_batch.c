@@ -47,7 +47,8 @@ static int send_contents(struct ship *s)
 		if (!(in->flags & BATCH_DUE) || in->flags & BATCH_SENT ||
 		    batch_hollow(in))
 			continue;
-		e = outflow_ranges(&s->outflow, &in->fid, in->range, in->nrange);
+		e = outflow_ranges(&s->outflow, &in->fid, in->range, in->nrange,
+				   &in->mtime);
 		if (e == -ESTALE) {
 			in->flags |= BATCH_GONE;
 			e = 0;

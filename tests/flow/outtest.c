@@ -90,11 +90,12 @@ static void compare(struct outflow *o, int dir, const char *name, unsigned step)
 	struct came c = { .nonsense = false };
 	unsigned data = 0, wanted = 0, wrong = 0;
 	int fd = make(dir, name, step);
+	struct izo_time mtime;
 	struct izo_fid fid;
 
 	memset(c.block, '-', sizeof(c.block));
 	o->ctx = &c;
-	ok(!fid_of(o->mount, dir, name, &fid) && !outflow_ranges(o, &fid, &all, 1) &&
+	ok(!fid_of(o->mount, dir, name, &fid) && !outflow_ranges(o, &fid, &all, 1, &mtime) &&
 	   !c.nonsense, name, c.nonsense, 0);
 	for (unsigned b = 0; b < BLOCKS; b++) {
 		data += c.block[b] == 'd';
@@ -125,6 +126,7 @@ static bool has_delayed(int fd)
 static void write_out(struct outflow *o, int dir, const char *name, bool want)
 {
 	int fd = openat(dir, name, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	struct izo_time mtime;
 	struct izo_range range = { 0, 4 * BLOCK };
 	struct wire_want w = { .have_size = ~0ULL };
 	static char bytes[4 * BLOCK];
@@ -138,7 +140,7 @@ static void write_out(struct outflow *o, int dir, const char *name, bool want)
 		err(1, "%s", name);
 	before = has_delayed(fd);
 	o->ctx = &c;
-	e = want ? outflow_want(o, &w) : outflow_ranges(o, &w.fid, &range, 1);
+	e = want ? outflow_want(o, &w) : outflow_ranges(o, &w.fid, &range, 1, &mtime);
 	ok(!e && before && !has_delayed(fd), name, before, true);
 	close(fd);
 }
