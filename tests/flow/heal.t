@@ -179,7 +179,8 @@ local_removal() {
 	all_synced
 }
 
-surprised() { [ "$(pair_number beta surprises)" -ge "$1" ] || pair_fail "not told: surprise $1"; }
+surprises() { [ "$(pair_number beta surprises)" -ge "$1" ]; }
+surprised() { wait_until 20 surprises "$1" || pair_fail "not told: surprise $1"; }
 
 # Somebody has put files of his own where records lead to: that is told, and
 # nothing is removed that no record means.
@@ -197,9 +198,8 @@ local_files() {
 	surprised 1
 	echo mine > "$r/t"; mv "$r/t" "$r/x"
 	tell "unlink x"
-	wait_until 20 journaled_all
-	[ "$(cat "$r/x")" = mine ] || pair_fail "a local file was removed"
 	surprised 2
+	[ "$(cat "$r/x")" = mine ] || pair_fail "a local file was removed"
 	# moved aside it stays until the records have been told once more
 	in_limbo beta || pair_fail "nothing was moved aside"
 	lento_kill beta
