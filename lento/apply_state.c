@@ -230,29 +230,7 @@ static int map_one(struct apply *a, int fd, mode_t *ret_mode)
 	return r < 0 ? r : fidmap_put(a->map, &peer, &e);
 }
 
-/* Directories still to be looked into, by their handles: a tree may be deeper than
- * there are descriptors. */
-struct todo {
-	struct izo_fid *fid;
-	size_t n, size;
-};
-
-static int todo_push(struct todo *t, const struct izo_fid *fid)
-{
-	if (t->n == t->size) {
-		size_t size = t->size ? t->size * 2 : 256;
-		struct izo_fid *p = realloc(t->fid, size * sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		t->fid = p;
-		t->size = size;
-	}
-	t->fid[t->n++] = *fid;
-	return 0;
-}
-
-static int map_entry(struct apply *a, int dir, const char *name, struct todo *todo)
+static int map_entry(struct apply *a, int dir, const char *name, struct fid_stack *todo)
 {
 	_cleanup_fd_ int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct izo_fid local;
@@ -266,10 +244,10 @@ static int map_entry(struct apply *a, int dir, const char *name, struct todo *to
 		return 0;
 	if (!r)
 		r = map_one(a, fd, &mode);
-	return r || !S_ISDIR(mode) ? r : todo_push(todo, &local);
+	return r || !S_ISDIR(mode) ? r : fid_push(todo, &local);
 }
 
-static int map_dir(struct apply *a, const struct izo_fid *dir, struct todo *todo)
+static int map_dir(struct apply *a, const struct izo_fid *dir, struct fid_stack *todo)
 {
 	bool top = fid_eq(dir, &a->root_local);
 	_cleanup_dir_ DIR *d = NULL;
@@ -295,12 +273,12 @@ static int map_dir(struct apply *a, const struct izo_fid *dir, struct todo *todo
 /* All that stands below the directory at. */
 static int map_tree(struct apply *a, int at)
 {
-	struct todo todo = { 0 };
+	struct fid_stack todo = { 0 };
 	struct izo_fid dir;
 	int r = fid_of(&a->mount, at, "", &dir);
 
 	if (!r)
-		r = todo_push(&todo, &dir);
+		r = fid_push(&todo, &dir);
 	while (!r && todo.n) {
 		dir = todo.fid[--todo.n];
 		r = map_dir(a, &dir, &todo);

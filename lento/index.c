@@ -518,29 +518,9 @@ bool index_excluded_ro(struct index *x, const struct izo_fid *dir,
 	return out;
 }
 
-struct walk_todo {
-	struct izo_fid *fid;
-	size_t n, size;
-};
-
-static int todo_push(struct walk_todo *t, const struct izo_fid *fid)
-{
-	if (t->n == t->size) {
-		size_t size = t->size ? t->size * 2 : 256;
-		struct izo_fid *p = realloc(t->fid, size * sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		t->fid = p;
-		t->size = size;
-	}
-	t->fid[t->n++] = *fid;
-	return 0;
-}
-
 static int walk_entry(struct index *x, const struct fid_mount *m, int fd,
 		      const struct izo_fid *dir, const struct dirent *d,
-		      struct walk_todo *todo, uint64_t *n)
+		      struct fid_stack *todo, uint64_t *n)
 {
 	unsigned len = strlen(d->d_name);
 	struct izo_fid fid;
@@ -565,11 +545,11 @@ static int walk_entry(struct index *x, const struct fid_mount *m, int fd,
 	if (e)
 		return e;
 	++*n;
-	return is_dir ? todo_push(todo, &fid) : 0;
+	return is_dir ? fid_push(todo, &fid) : 0;
 }
 
 static int walk_dir(struct index *x, const struct fid_mount *m,
-		    const struct izo_fid *dir, struct walk_todo *todo, uint64_t *n)
+		    const struct izo_fid *dir, struct fid_stack *todo, uint64_t *n)
 {
 	int fd = fid_open(m, dir, O_RDONLY | O_DIRECTORY | O_NOATIME), e = 0;
 	_cleanup_dir_ DIR *d = NULL;
@@ -599,9 +579,9 @@ static int flush(struct index *x)
 static int walk(struct index *x, const struct fid_mount *m, const struct izo_fid *fid,
 		uint64_t *ret_n, uint64_t flush_each)
 {
-	struct walk_todo todo = { 0 };
+	struct fid_stack todo = { 0 };
 	uint64_t flushed = 0;
-	int e = todo_push(&todo, fid);
+	int e = fid_push(&todo, fid);
 
 	*ret_n = 0;
 	while (!e && todo.n) {

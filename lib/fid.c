@@ -16,6 +16,7 @@
 #include <linux/magic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -207,5 +208,20 @@ int fid_attr(int fd, struct izo_attr *ret)
 		.atime = time_of(&x.stx_atime),
 		.ctime = time_of(&x.stx_ctime),
 	};
+	return 0;
+}
+
+int fid_push(struct fid_stack *t, const struct izo_fid *fid)
+{
+	if (t->n == t->size) {
+		size_t size = t->size ? t->size * 2 : 256;
+		struct izo_fid *p = realloc(t->fid, size * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		t->fid = p;
+		t->size = size;
+	}
+	t->fid[t->n++] = *fid;
 	return 0;
 }
