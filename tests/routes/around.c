@@ -112,8 +112,8 @@ static int loop_on(const char *path, unsigned flags, char dev[32], int *ret)
 	int ctl = open("/dev/loop-control", O_RDWR | O_CLOEXEC), n, fd, file;
 	struct loop_config c = { .block_size = 512 };
 
-	if (ctl < 0)
-		return skip("no loop devices");
+	if (ctl < 0)		/* any kernel has them: a missing module is no answer */
+		return -errno;
 	n = ioctl(ctl, LOOP_CTL_GET_FREE);
 	close(ctl);
 	TRY(n);
