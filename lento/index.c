@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include "lib/cleanup.h"
 #include "lib/codec.h"
+#include "lib/log.h"
 
 #define INDEX_MAP_BYTES	(64ULL << 30)
 #define FLUSH_OBJECTS	16384
@@ -51,8 +52,10 @@ struct index_value {
 
 static int mdb_errno(int e)
 {
-	return e == 0 ? 0 : e == MDB_NOTFOUND ? -ENOENT :
-	       e == MDB_MAP_FULL ? -ENOSPC : e > 0 ? -e : -EIO;
+	if (e == 0 || e == MDB_NOTFOUND)
+		return e ? -ENOENT : 0;
+	log_err("index: %s", mdb_strerror(e));
+	return e == MDB_MAP_FULL ? -ENOSPC : e > 0 ? -e : -EIO;
 }
 
 static struct index_key key_of(const struct izo_fid *f)
