@@ -20,6 +20,7 @@
 #include "lib/cleanup.h"
 #include "lib/codec.h"
 #include "lib/io.h"
+#include "lib/log.h"
 
 #define SEGMENT_DEFAULT		(64u << 20)
 
@@ -102,7 +103,7 @@ static int open_tail(struct journal *j)
 {
 	cleanup_fd(&j->fd);
 	j->tail = *journal_newest(j);
-	j->fd = segment_open_write(j->dir_fd, j->tail.number, &j->direct);
+	j->fd = segment_open_write(j->dir_fd, j->tail.number);
 	if (j->fd < 0) {
 		int r = j->fd;
 
@@ -220,31 +221,31 @@ void journal_close(struct journal *j)
 	journal_free(j);
 }
 
-/* One write of len bytes at off, durable when it returns. */
+/* One write of len bytes at off, durable when it returns. Through the page cache:
+ * readers are there, too, and a direct write that meets one fails the next sync
+ * of the file (EIO). */
 static int write_durable(struct journal *j, size_t len, uint64_t off)
 {
 	struct iovec iov = { j->buf, len };
 	ssize_t n;
+	int r;
 
 	do
 		n = pwritev2(j->fd, &iov, 1, off, RWF_DSYNC);
 	while (n < 0 && errno == EINTR);
 	if (n == (ssize_t)len)
 		return 0;
-	if (n < 0 && errno != EINVAL && errno != EOPNOTSUPP)
-		return -errno;
-	/* Not aligned enough for this disk, an old filesystem, or cut short. */
-	if (j->direct) {
-		int flags = fcntl(j->fd, F_GETFL);
-
-		if (flags < 0 || fcntl(j->fd, F_SETFL, flags & ~O_DIRECT))
-			return -errno;
-		j->direct = false;
+	r = n < 0 ? -errno : 0;
+	if (!r || r == -EOPNOTSUPP) {	/* an old filesystem, or cut short */
+		r = pwrite_full(j->fd, j->buf, len, off);
+		if (!r && fdatasync(j->fd))
+			r = -errno;
 	}
-	n = pwrite_full(j->fd, j->buf, len, off);
-	if (n)
-		return n;
-	return fdatasync(j->fd) ? -errno : 0;
+	if (r && r != -ENOSPC)
+		log_err("journal: segment %llu, byte %llu: %s",
+			(unsigned long long)j->tail.number, (unsigned long long)off,
+			strerror(-r));
+	return r;
 }
 
 /* On to a new segment; or into the one that an earlier call made but could not

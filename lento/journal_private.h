@@ -37,7 +37,6 @@ struct journal {
 	/* appender */
 	int fd;				/* of tail; -1: to be opened */
 	struct segment tail;		/* the newest segment */
-	bool direct;
 	unsigned char *buf;		/* COMMIT_MAX: the commit being made */
 	size_t used;			/* bytes of it; COMMIT_HEAD: empty */
 	struct place at;		/* behind the last appended record */

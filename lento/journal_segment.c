@@ -186,16 +186,13 @@ int segment_create(int dir_fd, struct segment *s, uint64_t free_number)
 	return dir_sync(dir_fd);
 }
 
-int segment_open_write(int dir_fd, uint64_t number, bool *ret_direct)
+int segment_open_write(int dir_fd, uint64_t number)
 {
 	char name[32];
 	int fd;
 
 	segment_name("kml", number, name);
-	fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_DIRECT);
-	*ret_direct = fd >= 0;
-	if (fd < 0 && errno == EINVAL)
-		fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	return fd < 0 ? -errno : fd;
 }
 

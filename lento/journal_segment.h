@@ -73,8 +73,8 @@ int segment_open(int dir_fd, uint64_t number, struct segment *ret, char *err,
 /* Makes the file of s (from free.free_number unless 0), durable, under its
  * final name. magic, version and sum are filled in. 0 or -errno. */
 int segment_create(int dir_fd, struct segment *s, uint64_t free_number);
-/* Opens it for writing; *ret_direct says whether O_DIRECT was taken. */
-int segment_open_write(int dir_fd, uint64_t number, bool *ret_direct);
+/* Opens it for writing: fd or -errno. */
+int segment_open_write(int dir_fd, uint64_t number);
 
 /* Fills the head at the front of a commit of len bytes, head included. */
 void commit_head(void *buf, const struct segment *s, uint64_t off, size_t len,

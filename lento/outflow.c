@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include "lib/cleanup.h"
 #include "lib/digest.h"
+#include "lib/extent.h"
 
 #define ALIGN_BYTES	4096ULL
 
@@ -216,22 +217,19 @@ static int send_range(struct outflow *o, uint64_t ask, const struct izo_fid *fid
 	if (end > size)
 		end = size;
 	while (off < end) {
-		off_t data = lseek(fd, off, SEEK_DATA), hole;
-		int e;
+		uint64_t data, hole;
+		int e = extent_data(fd, off, end, &data, &hole);
 
-		if (data < 0 && errno != ENXIO)
-			return -errno;
-		if (data < 0 || (uint64_t)data >= end)
+		if (e < 0)
+			return e;
+		if (!e)
 			return send_hole(o, ask, fid, off,
 					 end == size ? align_up(end) : end);
-		if ((uint64_t)data > off) {
+		if (data > off) {
 			e = send_hole(o, ask, fid, off, data);
 			if (e)
 				return e;
 		}
-		hole = lseek(fd, data, SEEK_HOLE);
-		if (hole < 0 || (uint64_t)hole > end)
-			hole = end;
 		e = send_bytes(o, ask, fid, fd, data, hole);
 		if (e)
 			return e;

@@ -4,8 +4,8 @@
  * hold: where a filesystem puts its holes makes no difference, so pieces have
  * fixed places and a piece of zeros is left out, whether it was read or skipped.
  */
-#include <errno.h>
 #include <endian.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #include <xxhash.h>
 #include "lib/cleanup.h"
 #include "lib/digest.h"
+#include "lib/extent.h"
 #include "lib/io.h"
 
 #define PIECE_BYTES	(256u << 10)
@@ -25,11 +26,12 @@ static bool is_zero(const unsigned char *p, size_t len)
 /* Where the next piece with data begins; size: there is none. */
 static uint64_t next_piece(int fd, uint64_t off, uint64_t size)
 {
-	off_t data = lseek(fd, off, SEEK_DATA);
+	uint64_t data, end;
+	int r = extent_data(fd, off, size, &data, &end);
 
-	if (data < 0)	/* ENXIO: only a hole is left; else read them all */
-		return errno == ENXIO ? size : off;
-	return (uint64_t)data - (uint64_t)data % PIECE_BYTES;
+	if (r <= 0)	/* an error: read them all */
+		return r ? off : size;
+	return data - data % PIECE_BYTES;
 }
 
 static int add_piece(XXH3_state_t *state, int fd, uint64_t off, size_t len,

@@ -4,16 +4,18 @@
  *
  * What is a hole in both files is not read. Holes are compared in blocks of
  * the larger st_blksize: a block is data if any of its bytes is. SEEK_DATA is
- * asked first; over an unwritten extent its answer depends on what the page
- * cache holds, so before a difference is reported FIEMAP with a sync is asked,
- * for which an unwritten extent is a hole, whatever is cached.
+ * asked first, but for xfs; over an unwritten extent its answer depends on what
+ * the page cache holds, so before a difference is reported FIEMAP with a sync is
+ * asked, for which an unwritten extent is a hole, whatever is cached.
  */
 #include <errno.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "treecmp.h"
@@ -36,15 +38,6 @@ struct data_map {
 	bool have;
 	struct range ahead;	/* read, not yet returned */
 };
-
-static off_t next_data(int fd, off_t pos, off_t size)
-{
-	off_t data = lseek(fd, pos, SEEK_DATA);
-
-	if (data >= 0)
-		return data;
-	return errno == ENXIO ? size : pos;
-}
 
 static int next_by_seek(struct data_map *map, off_t pos, struct range *ret)
 {
@@ -106,6 +99,31 @@ static int next_by_fiemap(struct data_map *map, off_t pos, struct range *ret)
 		}
 	}
 	return 0;
+}
+
+static bool is_xfs(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && fs.f_type == XFS_SUPER_MAGIC;
+}
+
+/* xfs before Linux 6.9 may step over data when it seeks in a reflinked file. */
+static int next_by_default(struct data_map *map, off_t pos, struct range *ret)
+{
+	return is_xfs(map->fd) ? next_by_fiemap(map, pos, ret) :
+				 next_by_seek(map, pos, ret);
+}
+
+static off_t next_data(int fd, off_t pos, off_t size)
+{
+	struct data_map map = { .fd = fd, .size = size };
+	struct range range;
+	int got = next_by_default(&map, pos, &range);
+
+	if (got <= 0)	/* on an error read on */
+		return got ? pos : size;
+	return range.start;
 }
 
 static int map_fetch(struct data_map *map, off_t pos)
@@ -199,7 +217,7 @@ void compare_holes(const struct job *job, const struct object *object)
 {
 	off_t at = 0;
 	int side = 0;
-	int differ = holes_differ(job, object, next_by_seek, &at, &side);
+	int differ = holes_differ(job, object, next_by_default, &at, &side);
 
 	if (differ > 0) {
 		off_t exact_at;
@@ -340,7 +358,7 @@ void digest_holes(const struct job *job, const struct object *object,
 	struct range range;
 
 	if (map_init(&map, object->fd, &job->st[SIDE_A],
-		     blksize(&job->st[SIDE_A]), next_by_seek) < 0)
+		     blksize(&job->st[SIDE_A]), next_by_default) < 0)
 		return;
 	while (map_next(&map, &range) > 0)
 		XXH3_128bits_update(hash, &range, sizeof(range));
