@@ -107,6 +107,7 @@ int extent_data(int fd, uint64_t pos, uint64_t end, uint64_t *ret_off,
 
 	if (fstatfs(fd, &fs))
 		return -errno;
-	return (fs.f_type == XFS_SUPER_MAGIC ? by_fiemap : by_seek)(fd, pos, end, ret_off,
-								   ret_end);
+	return fs.f_type == XFS_SUPER_MAGIC ?
+	       by_fiemap(fd, pos, end, ret_off, ret_end) :
+	       by_seek(fd, pos, end, ret_off, ret_end);
 }

@@ -22,9 +22,10 @@
 pair_hosts=()
 pair_uses_netns=
 
-# wait_until SECONDS COMMAND...: runs it until it succeeds.
+# wait_until SECONDS COMMAND...: runs it until it succeeds. IZO_PATIENCE times so
+# long: an emulated guest sets it.
 wait_until() {
-	local end=$((SECONDS + $1)); shift
+	local end=$((SECONDS + $1 * ${IZO_PATIENCE:-1})); shift
 	until "$@"; do
 		((SECONDS < end)) || return 1
 		read -rt 0.05 <> <(:) || :
