@@ -22,6 +22,8 @@
 
 #define SHOWN_BYTES 8
 #define FIEMAP_EXTENTS 64
+/* Delayed still after a sync: only reserved. */
+#define NOT_WRITTEN (FIEMAP_EXTENT_UNWRITTEN | FIEMAP_EXTENT_DELALLOC)
 
 struct range {
 	off_t start;
@@ -90,7 +92,7 @@ static int next_by_fiemap(struct data_map *map, off_t pos, struct range *ret)
 
 			if (end <= pos)
 				continue;
-			if (!(extent->fe_flags & FIEMAP_EXTENT_UNWRITTEN)) {
+			if (!(extent->fe_flags & NOT_WRITTEN)) {
 				ret->start = start < pos ? pos : start;
 				ret->end = end;
 				return ret->start < map->size;
