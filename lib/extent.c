@@ -76,12 +76,11 @@ static int by_fiemap(int fd, uint64_t pos, uint64_t end, uint64_t *ret_off,
 		if (ioctl(fd, FS_IOC_FIEMAP, &ask))
 			return -errno;
 		for (unsigned i = 0; i < ask.map.fm_mapped_extents; i++, x++) {
-			uint64_t off = x->fe_logical > pos ? x->fe_logical : pos;
+			uint64_t from = x->fe_logical > pos ? x->fe_logical : pos;
 			uint64_t to = x->fe_logical + x->fe_length;
-			uint64_t from = off;
 
 			to = to < end ? to : end;
-			if (have && off > *ret_end)
+			if (have && from > *ret_end)
 				return 1;
 			if (from < to && in_extent(fd, x, &from, to)) {
 				if (have && from > *ret_end)
