@@ -230,7 +230,7 @@ static int map_one(struct apply *a, int fd, mode_t *ret_mode)
 	return r < 0 ? r : fidmap_put(a->map, &peer, &e);
 }
 
-static int map_entry(struct apply *a, int dir, const char *name, struct fid_stack *todo)
+static int map_entry(struct apply *a, int dir, const char *name, struct fid_list *todo)
 {
 	_cleanup_fd_ int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct izo_fid local;
@@ -247,7 +247,7 @@ static int map_entry(struct apply *a, int dir, const char *name, struct fid_stac
 	return r || !S_ISDIR(mode) ? r : fid_push(todo, &local);
 }
 
-static int map_dir(struct apply *a, const struct izo_fid *dir, struct fid_stack *todo)
+static int map_dir(struct apply *a, const struct izo_fid *dir, struct fid_list *todo)
 {
 	bool top = fid_eq(dir, &a->root_local);
 	_cleanup_dir_ DIR *d = NULL;
@@ -273,7 +273,7 @@ static int map_dir(struct apply *a, const struct izo_fid *dir, struct fid_stack 
 /* All that stands below the directory at. */
 static int map_tree(struct apply *a, int at)
 {
-	struct fid_stack todo = { 0 };
+	struct fid_list todo = { 0 };
 	struct izo_fid dir;
 	int r = fid_of(&a->mount, at, "", &dir);
 

@@ -523,7 +523,7 @@ bool index_excluded_ro(struct index *x, const struct izo_fid *dir,
 
 static int walk_entry(struct index *x, const struct fid_mount *m, int fd,
 		      const struct izo_fid *dir, const struct dirent *d,
-		      struct fid_stack *todo, uint64_t *n)
+		      struct fid_list *todo, uint64_t *n)
 {
 	unsigned len = strlen(d->d_name);
 	struct izo_fid fid;
@@ -552,7 +552,7 @@ static int walk_entry(struct index *x, const struct fid_mount *m, int fd,
 }
 
 static int walk_dir(struct index *x, const struct fid_mount *m,
-		    const struct izo_fid *dir, struct fid_stack *todo, uint64_t *n)
+		    const struct izo_fid *dir, struct fid_list *todo, uint64_t *n)
 {
 	int fd = fid_open(m, dir, O_RDONLY | O_DIRECTORY | O_NOATIME), e = 0;
 	_cleanup_dir_ DIR *d = NULL;
@@ -582,7 +582,7 @@ static int flush(struct index *x)
 static int walk(struct index *x, const struct fid_mount *m, const struct izo_fid *fid,
 		uint64_t *ret_n, uint64_t flush_each)
 {
-	struct fid_stack todo = { 0 };
+	struct fid_list todo = { 0 };
 	uint64_t flushed = 0;
 	int e = fid_push(&todo, fid);
 

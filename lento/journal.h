@@ -2,9 +2,9 @@
 /*
  * journal.h: a fileset's KML. Records enter sealed in order; readers take them
  * from any retained sequence on. Segments are preallocated, zero-written and
- * overwritten in place (O_DIRECT, RWF_DSYNC: no allocation and no metadata
- * commit); a commit begins with an IZO_PAD record that says how long it is and
- * fills whole blocks. See journal_segment.h for the layout.
+ * overwritten in place (RWF_DSYNC: no allocation and no metadata commit); a
+ * commit begins with an IZO_PAD record that says how long it is and fills whole
+ * blocks. See journal_segment.h for the layout.
  *
  * What must always hold: a reader never sees an uncommitted record; after a
  * crash the journal ends at the last whole commit; a flipped bit inside the

@@ -19,21 +19,6 @@
 #include "lib/codec.h"
 #include "lib/log.h"
 
-static int list_add(struct fid_list *l, const struct izo_fid *fid)
-{
-	if (l->n == l->size) {
-		size_t size = l->size ? l->size * 2 : 64;
-		struct izo_fid *p = realloc(l->fid, size * sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		l->fid = p;
-		l->size = size;
-	}
-	l->fid[l->n++] = *fid;
-	return 0;
-}
-
 static void list_remove(struct fid_list *l, const struct izo_fid *fid)
 {
 	for (size_t i = l->n; i-- > 0;)
@@ -126,7 +111,7 @@ static int note_contents(struct source *s, const struct izo_record *r)
 		range = (struct izo_range){ 0, IZO_TO_EOF };
 		break;
 	case IZO_UNLINK:
-		return r->attr.nlink ? 0 : list_add(&s->dead, &r->obj);
+		return r->attr.nlink ? 0 : fid_push(&s->dead, &r->obj);
 	case IZO_SYNCFS:
 		s->point_all = true;
 		return 0;
@@ -141,7 +126,7 @@ static int note_contents(struct source *s, const struct izo_record *r)
 		break;
 	case IZO_RENAME:
 		if (!fid_none(&r->victim) && !r->victim_nlink)
-			e = list_add(&s->dead, &r->victim);
+			e = fid_push(&s->dead, &r->victim);
 		break;
 	case IZO_CLOSE:
 	case IZO_FSYNC:
@@ -152,7 +137,7 @@ static int note_contents(struct source *s, const struct izo_record *r)
 	}
 	if (!e && range.end > range.off)
 		e = settle_mark(s->settle, &r->obj, range, now_ms(), 0);
-	return e ? e : list_add(&s->points, &r->obj);
+	return e ? e : fid_push(&s->points, &r->obj);
 }
 
 int source_emit(void *ctx, struct izo_record *r)

@@ -15,11 +15,6 @@
 #include "lento/source.h"
 #include "lib/tree.h"
 
-struct fid_list {
-	struct izo_fid *fid;
-	size_t n, size;
-};
-
 #define OUTSIDE_INODES	1024
 
 struct source {

@@ -211,17 +211,17 @@ int fid_attr(int fd, struct izo_attr *ret)
 	return 0;
 }
 
-int fid_push(struct fid_stack *t, const struct izo_fid *fid)
+int fid_push(struct fid_list *l, const struct izo_fid *fid)
 {
-	if (t->n == t->size) {
-		size_t size = t->size ? t->size * 2 : 256;
-		struct izo_fid *p = realloc(t->fid, size * sizeof(*p));
+	if (l->n == l->size) {
+		size_t size = l->size ? l->size * 2 : 256;
+		struct izo_fid *p = realloc(l->fid, size * sizeof(*p));
 
 		if (!p)
 			return -ENOMEM;
-		t->fid = p;
-		t->size = size;
+		l->fid = p;
+		l->size = size;
 	}
-	t->fid[t->n++] = *fid;
+	l->fid[l->n++] = *fid;
 	return 0;
 }

@@ -33,12 +33,12 @@ int fid_open(const struct fid_mount *m, const struct izo_fid *fid, int flags);
 /* Fills attr from the open object (O_PATH will do). 0 or -errno. */
 int fid_attr(int fd, struct izo_attr *ret);
 
-/* Objects to be looked into later, last in, first out: where a tree is deeper than
- * there are descriptors. To be zeroed; free(fid) at the end. */
-struct fid_stack {
+/* Objects to be looked into later: a tree may be deeper than there are
+ * descriptors. To be zeroed; free(fid) at the end. */
+struct fid_list {
 	struct izo_fid *fid;
 	size_t n, size;
 };
-int fid_push(struct fid_stack *t, const struct izo_fid *fid);	/* 0 or -ENOMEM */
+int fid_push(struct fid_list *l, const struct izo_fid *fid);	/* 0 or -ENOMEM */
 
 #endif

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * test_index.c: what the index holds after any sequence of names that come and
- * go is what a plain table holds: objects with one name and with thousands, long
- * names and short, directories that leave and come back, commits in between and
- * a reader in another thread.
+ * go is what a plain table holds: objects with one name and with hundreds, long
+ * names and short, commits in between and a reader in another thread.
  */
 #include <setjmp.h>
 #include <stdarg.h>
