@@ -63,9 +63,8 @@ UNIT_T := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test
 SKELS := $(patsubst %.bpf.c,$(B)/%.skel.h,$(wildcard bpf/*.bpf.c vmtests/*.bpf.c))
 
 PROGRAMS := $(B)/lento/lento $(B)/inconfig/inconfig
-TESTS := $(B)/tests/treecmp $(B)/tests/fswork $(UNIT_T)
-TESTS += $(B)/tests/routes/routes
 TESTS := $(B)/tests/treecmp $(B)/tests/fswork $(B)/tests/seqwork $(UNIT_T)
+TESTS += $(B)/tests/routes/routes
 # Programs of the flow and guest tests.
 TESTS += $(B)/tests/lento-scripted $(B)/tests/flow/say
 TESTS += $(addprefix $(B)/tests/flow/,badpeer applytest fidtest outtest nasty)
@@ -74,7 +73,9 @@ TESTS += $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 
 MANS := $(patsubst man/%.scd,$(B)/man/%,$(wildcard man/*.scd))
 
-all: $(PROGRAMS) $(TESTS) $(MANS)
+PLUGINS := $(B)/bench/plugin/insns.so
+
+all: $(PROGRAMS) $(TESTS) $(PLUGINS) $(MANS)
 
 # What flow and guest tests run.
 tools: $(PROGRAMS) $(filter-out $(UNIT_T) $(B)/bench/%,$(TESTS))
@@ -93,7 +94,6 @@ $(LENTO_A) $(LIB_A):
 $(B)/lento/lento: $(B)/lento/main.o $(LENTO_A) $(LIB_A)
 $(B)/inconfig/inconfig: $(INCONFIG_O) $(LENTO_A) $(LIB_A)
 $(B)/tests/treecmp: $(call obj,$(wildcard tests/treecmp*.c))
-$(B)/tests/fswork: $(call obj,$(wildcard tests/fswork*.c))
 $(B)/tests/routes/routes: $(call obj,$(wildcard tests/routes/*.c))
 $(B)/tests/routes/routes: LIBS += -lz
 $(B)/tests/fswork: $(call obj,$(wildcard tests/fswork*.c) tests/worklib.c)
@@ -115,6 +115,9 @@ $(UNIT_T): LIBS += -lcmocka
 
 $(PROGRAMS) $(TESTS):
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+
+$(B)/%.so: %.c
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(CFLAGS) -fPIC -shared -o $@ $<
 
 $(B)/%.o: %.c | $(SKELS)
 	$(call say,CC,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
