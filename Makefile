@@ -73,9 +73,7 @@ TESTS += $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 
 MANS := $(patsubst man/%.scd,$(B)/man/%,$(wildcard man/*.scd))
 
-PLUGINS := $(B)/bench/plugin/insns.so
-
-all: $(PROGRAMS) $(TESTS) $(PLUGINS) $(MANS)
+all: $(PROGRAMS) $(TESTS) $(MANS)
 
 # What flow and guest tests run.
 tools: $(PROGRAMS) $(filter-out $(UNIT_T) $(B)/bench/%,$(TESTS))
@@ -115,9 +113,6 @@ $(UNIT_T): LIBS += -lcmocka
 
 $(PROGRAMS) $(TESTS):
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
-
-$(B)/%.so: %.c
-	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(CFLAGS) -fPIC -shared -o $@ $<
 
 $(B)/%.o: %.c | $(SKELS)
 	$(call say,CC,$@)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<

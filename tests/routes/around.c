@@ -24,8 +24,7 @@
 #include <unistd.h>
 #include "tests/routes/routes.h"
 
-/* What is done to a directory, whatever way leads there. */
-static int use(const char *dir)
+int use(const char *dir)
 {
 	if (chdir(dir))
 		return -errno;

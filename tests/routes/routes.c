@@ -35,7 +35,7 @@
 
 static const struct route *const tables[] = {
 	name_routes, write_routes, map_routes, layout_routes, attr_routes, uring_routes,
-	around_routes, early_routes,
+	around_routes, nfs_routes, early_routes,
 };
 #define NTABLES (sizeof(tables) / sizeof(tables[0]))
 

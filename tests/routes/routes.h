@@ -42,7 +42,7 @@ struct route {
 
 /* Each ends with a route without a name. */
 extern const struct route name_routes[], write_routes[], map_routes[], layout_routes[],
-	attr_routes[], uring_routes[], around_routes[], early_routes[];
+	attr_routes[], uring_routes[], around_routes[], nfs_routes[], early_routes[];
 
 /* This kernel or filesystem has no such call. */
 int skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -64,6 +64,8 @@ int make(const char *path, size_t n);
 int in_child(int (*fn)(void));
 /* Runs a program, quiet; its exit status, -errno where it cannot run. */
 int program(const char *const *argv);
+/* What is done to a directory, whatever way leads there; changes into it. */
+int use(const char *dir);
 /* A folder outside of the tree and of its filesystem. */
 const char *elsewhere(void);
 /* EXT4_SUPER_MAGIC and so on of the working directory. */
