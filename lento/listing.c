@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "lib/cleanup.h"
 #include "lib/codec.h"
+#include "lib/lease.h"
 
 #define FRAME_BYTES	(192u << 10)
 #define OUR_XATTR	"trusted.intermezzo."
@@ -156,8 +157,10 @@ static int put_child(struct page *p, int dir_fd, const struct izo_fid *dir,
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW))
 		return vanished(errno) ? 0 : -errno;
 	plain = S_ISREG(st.st_mode) || S_ISDIR(st.st_mode);
-	fd = openat(dir_fd, name, (plain ? O_RDONLY | O_NONBLOCK | O_NOATIME : O_PATH) |
-		    O_NOFOLLOW | O_CLOEXEC);
+	do
+		fd = openat(dir_fd, name, O_NOFOLLOW | O_CLOEXEC |
+			    (plain ? O_RDONLY | O_NONBLOCK | O_NOATIME : O_PATH));
+	while (lease_wait(fd < 0 ? -errno : 0, p->l->stop));
 	if (fd < 0)
 		return vanished(errno) ? 0 : -errno;
 	e = fid_of(p->l->mount, fd, "", &fid);
@@ -241,9 +244,12 @@ int listing_answer(const struct listing *l, const struct wire_list *w)
 	p.buf = buf;
 	if (fd >= 0 && fstat(fd, &st) == 0 &&
 	    (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))) {
-		int real = fid_open(l->mount, &w->fid,
-				    O_RDONLY | O_NONBLOCK | O_NOATIME);
+		int real;
 
+		do
+			real = fid_open(l->mount, &w->fid,
+					O_RDONLY | O_NONBLOCK | O_NOATIME);
+		while (lease_wait(real, l->stop));
 		if (real >= 0) {
 			close(fd);
 			fd = real;

@@ -6,6 +6,7 @@
 #ifndef LENTO_LISTING_H
 #define LENTO_LISTING_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include "lento/index.h"
 #include "lento/wire.h"
@@ -17,6 +18,7 @@ struct listing {
 	int (*send)(void *ctx, uint64_t ask, const void *records, size_t bytes,
 		    bool last);
 	void *ctx;
+	const atomic_bool *stop;	/* waits for nothing once it is true; or NULL */
 };
 
 /* May a peer see that object? It is in the fileset by the index; or it is a

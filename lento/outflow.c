@@ -17,6 +17,7 @@
 #include "lib/cleanup.h"
 #include "lib/digest.h"
 #include "lib/extent.h"
+#include "lib/lease.h"
 
 #define ALIGN_BYTES	4096ULL
 
@@ -35,10 +36,15 @@ void outflow_done(struct outflow *o)
 static int open_file(struct outflow *o, const struct izo_fid *fid)
 {
 	struct stat st;
-	int fd = fid_open(o->mount, fid, O_RDONLY | O_NOATIME | O_NONBLOCK);
+	int fd;
 
+	do
+		fd = fid_open(o->mount, fid, O_RDONLY | O_NOATIME | O_NONBLOCK);
+	while (lease_wait(fd, o->stop));
 	if (fd == -ENOENT)
 		return -ESTALE;
+	if (fd == -EAGAIN)
+		return -ENOTCONN;
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {

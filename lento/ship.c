@@ -97,7 +97,7 @@ static int answer(struct ship *s, const struct ask *a)
 	struct listing l = {
 		.mount = source_mount(s->source),
 		.index = source_index(s->source),
-		.send = send_entries, .ctx = s,
+		.send = send_entries, .ctx = s, .stop = &s->stop,
 	};
 
 	switch (a->type) {

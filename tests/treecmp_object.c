@@ -22,6 +22,8 @@
 
 #define COMPARED_FLAGS (FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL | \
 			FS_NOATIME_FL | FS_SYNC_FL | FS_DIRSYNC_FL)
+#define LEASE_WAIT_US	20000
+#define LEASE_TRIES	3000	/* a minute; the kernel's limit is 45 s */
 #define OWN_XATTR "trusted.intermezzo."
 
 int open_quiet(int dirfd, const char *name, int flags)
@@ -29,9 +31,15 @@ int open_quiet(int dirfd, const char *name, int flags)
 	int fd;
 
 	flags |= O_RDONLY | O_CLOEXEC | O_NONBLOCK;
-	fd = openat(dirfd, name, flags | O_NOATIME);
-	if (fd < 0 && errno == EPERM)
-		fd = openat(dirfd, name, flags);
+	for (unsigned tries = 0; ; tries++) {
+		fd = openat(dirfd, name, flags | O_NOATIME);
+		if (fd < 0 && errno == EPERM)
+			fd = openat(dirfd, name, flags);
+		/* a lease, for which its holder has a time limit */
+		if (fd >= 0 || errno != EAGAIN || tries == LEASE_TRIES)
+			break;
+		usleep(LEASE_WAIT_US);
+	}
 	return fd < 0 ? -errno : fd;
 }
 
