@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -233,25 +234,40 @@ static int name_all(struct wanted *w, unsigned n)
 	return 0;
 }
 
-static enum izo_fs fs_of(int fd, const char **name)
+/* What mount(8) calls it. */
+static void name_of(int fd, char *name, size_t size)
+{
+	_cleanup_file_ FILE *f = fopen("/proc/self/mountinfo", "re");
+	_cleanup_free_ char *line = NULL;
+	const char *type;
+	struct statx x;
+	size_t room = 0;
+
+	snprintf(name, size, "an unknown filesystem");
+	if (!f || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &x))
+		return;
+	while (getline(&line, &room, f) > 0)
+		if (strtoull(line, NULL, 10) == x.stx_mnt_id &&
+		    (type = strstr(line, " - ")))
+			snprintf(name, size, "%.*s", (int)strcspn(type + 3, " "), type + 3);
+}
+
+static enum izo_fs fs_of(int fd)
 {
 	struct statfs st;
 
-	*name = "an unknown filesystem";
 	if (fstatfs(fd, &st))
 		return IZO_FS_OTHER;
 	switch ((unsigned long)st.f_type) {
 	case EXT4_SUPER_MAGIC:
-		*name = "ext4";
 		return IZO_FS_EXT4;
 	case XFS_SUPER_MAGIC:
-		*name = "xfs";
 		return IZO_FS_XFS;
 	case BTRFS_SUPER_MAGIC:
-		*name = "btrfs";
 		return IZO_FS_BTRFS;
+	default:
+		return IZO_FS_OTHER;
 	}
-	return IZO_FS_OTHER;
 }
 
 /* Which hook is out of the question here, whatever the pointers say? */
@@ -301,7 +317,8 @@ int hooks_find(int root_fd, struct hooks *ret, char *err, size_t size)
 	unsigned n = 0;
 	int r;
 
-	h.fs = fs_of(root_fd, &h.fs_name);
+	h.fs = fs_of(root_fd);
+	name_of(root_fd, h.fs_name, sizeof(h.fs_name));
 	if (h.fs == IZO_FS_OTHER)
 		return complain(err, size, -EOPNOTSUPP,
 				"capture knows ext4, xfs and btrfs, not %s", h.fs_name);

@@ -27,7 +27,7 @@ struct hook_target {
 
 struct hooks {
 	enum izo_fs fs;
-	const char *fs_name;
+	char fs_name[32];		/* as in mountinfo */
 	uint32_t dev;			/* the kernel's s_dev */
 	unsigned n;
 	struct hook_target target[HOOKS_MAX];
