@@ -12,6 +12,7 @@
 #   make mutants    breaks one rule after the other: a test must notice (root)
 #   make torture MINUTES=n KERNEL=6.1   random work in a guest for so long
 #   make bench      all benchmarks of bench/
+#   make pairs      all sequences of two operations (KERNEL=6.1 FS=, an hour each)
 #   make stress     other people's stress tests inside a fileset (KERNEL=6.1)
 #   make coverage   every way to change a tree, on all kernels: docs/coverage.md
 #   make install    to $(DESTDIR)$(prefix)
@@ -51,7 +52,7 @@ LIBS := -lbpf -luring -linih -lxxhash -llmdb -ljson-c -lsystemd -lsmartcols
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all demo check coverage stress unit flow bench install setup clean vm-% big tools mutants torture
+.PHONY: all demo check coverage stress pairs unit flow bench install setup clean vm-% big tools mutants torture
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
@@ -164,6 +165,12 @@ coverage:
 	$(Q)tests/setup vm
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)B=$(abspath $(B)) tests/coverage
+
+pairs:
+	$(Q)tests/setup vm
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)IZO_ALL=1 IZO_FS="$(or $(FS),ext4 xfs btrfs)" B=$(abspath $(B)) LIMIT=20000 \
+		vmtests/run $(or $(KERNEL),6.1) -- vmtests/45-sequences
 
 stress:
 	$(Q)tests/setup stress
