@@ -150,6 +150,7 @@ static int put_child(struct page *p, int dir_fd, const struct izo_fid *dir,
 {
 	_cleanup_fd_ int fd = -1;
 	struct izo_fid fid;
+	unsigned tries = 0;
 	struct stat st;
 	bool plain;
 	int e;
@@ -160,7 +161,7 @@ static int put_child(struct page *p, int dir_fd, const struct izo_fid *dir,
 	do
 		fd = openat(dir_fd, name, O_NOFOLLOW | O_CLOEXEC |
 			    (plain ? O_RDONLY | O_NONBLOCK | O_NOATIME : O_PATH));
-	while (lease_wait(fd < 0 ? -errno : 0, p->l->stop));
+	while (lease_wait(fd < 0 ? -errno : 0, &tries, p->l->stop));
 	if (fd < 0)
 		return vanished(errno) ? 0 : -errno;
 	e = fid_of(p->l->mount, fd, "", &fid);
@@ -244,12 +245,13 @@ int listing_answer(const struct listing *l, const struct wire_list *w)
 	p.buf = buf;
 	if (fd >= 0 && fstat(fd, &st) == 0 &&
 	    (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))) {
+		unsigned tries = 0;
 		int real;
 
 		do
 			real = fid_open(l->mount, &w->fid,
 					O_RDONLY | O_NONBLOCK | O_NOATIME);
-		while (lease_wait(real, l->stop));
+		while (lease_wait(real, &tries, l->stop));
 		if (real >= 0) {
 			close(fd);
 			fd = real;

@@ -33,17 +33,23 @@ void outflow_done(struct outflow *o)
 	o->buf = NULL;
 }
 
+static bool stopped(const struct outflow *o)
+{
+	return o->stop && *o->stop;
+}
+
 static int open_file(struct outflow *o, const struct izo_fid *fid)
 {
+	unsigned tries = 0;
 	struct stat st;
 	int fd;
 
 	do
 		fd = fid_open(o->mount, fid, O_RDONLY | O_NOATIME | O_NONBLOCK);
-	while (lease_wait(fd, o->stop));
+	while (lease_wait(fd, &tries, o->stop));
 	if (fd == -ENOENT)
 		return -ESTALE;
-	if (fd == -EAGAIN)
+	if (fd == -EAGAIN && stopped(o))
 		return -ENOTCONN;
 	if (fd < 0)
 		return fd;
@@ -289,11 +295,6 @@ int outflow_ranges(struct outflow *o, const struct izo_fid *fid,
 	ret_mtime->sec = st.st_mtim.tv_sec;
 	ret_mtime->nsec = st.st_mtim.tv_nsec;
 	return 0;
-}
-
-static bool stopped(const struct outflow *o)
-{
-	return o->stop && *o->stop;
 }
 
 /* Do the first size bytes have that digest? */

@@ -8,11 +8,12 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define WAIT_US	20000
+#define WAIT_US		20000
+#define TRIES_MAX	3000
 
-bool lease_wait(int r, const atomic_bool *stop)
+bool lease_wait(int r, unsigned *tries, const atomic_bool *stop)
 {
-	if (r != -EAGAIN || (stop && *stop))
+	if (r != -EAGAIN || (stop && *stop) || (*tries)++ == TRIES_MAX)
 		return false;
 	usleep(WAIT_US);
 	return true;

@@ -12,7 +12,8 @@
 /* After an open with O_NONBLOCK that gave r: should it be tried again? Where r is
  * -EAGAIN, a lease is being taken back, for which the kernel gives its holder
  * /proc/sys/fs/lease-break-time seconds (45); sleeps a moment then. false for any
- * other r, and once *stop (may be NULL) is true. Blocks: not for the loop. */
-bool lease_wait(int r, const atomic_bool *stop);
+ * other r, once *stop (may be NULL) is true, and after a minute of one file; *tries
+ * is 0 before the first open of it. Blocks: not for the loop. */
+bool lease_wait(int r, unsigned *tries, const atomic_bool *stop);
 
 #endif
