@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include "lib/cleanup.h"
 #include "lib/codec.h"
 
@@ -93,6 +94,16 @@ static int give(struct scope *s, struct izo_record *r)
 	return e ? e : scope_note(s->index, s->mount, r);
 }
 
+static void circumstances(struct izo_record *n, const struct izo_record *r)
+{
+	n->ring_seq = r->ring_seq;
+	n->clock_ns = r->clock_ns;
+	n->txn = r->txn;
+	n->pid = r->pid;
+	n->who = r->who;
+	memcpy(n->comm, r->comm, sizeof(n->comm));
+}
+
 /* A record of another kind about one name of r, with r's circumstances. */
 static int give_as(struct scope *s, const struct izo_record *r, enum izo_kind kind,
 		   const struct izo_fid *obj, const struct izo_attr *attr,
@@ -109,12 +120,7 @@ static int give_as(struct scope *s, const struct izo_record *r, enum izo_kind ki
 	n->dir_mtime = *dir_mtime;
 	n->attr = *attr;
 	n->flags = S_ISDIR(attr->mode) ? IZO_F_TREE : 0;
-	n->ring_seq = r->ring_seq;
-	n->clock_ns = r->clock_ns;
-	n->txn = r->txn;
-	n->pid = r->pid;
-	n->who = r->who;
-	memcpy(n->comm, r->comm, sizeof(n->comm));
+	circumstances(n, r);
 	return give(s, n);
 }
 
@@ -128,18 +134,65 @@ static int take_link(struct scope *s, struct izo_record *r)
 		       record_name(r), r->name_len);
 }
 
+/* The access ACL that the open device fd has from its directory, as a TLV: its
+ * bytes, 0 for none, -errno. */
+static ssize_t acl_tlv(int fd, unsigned char *buf, size_t size)
+{
+	struct izo_tlv tlv = { .type = IZO_TLV_ACL_ACCESS };
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = getxattr(path, "system.posix_acl_access", buf + sizeof(tlv),
+		     size - sizeof(tlv));
+	if (n <= 0)
+		return n && errno != ENODATA && errno != EOPNOTSUPP ? -errno : 0;
+	tlv.len = n;
+	memcpy(buf, &tlv, sizeof(tlv));
+	return sizeof(tlv) + n;
+}
+
+/* The MKNOD of a whiteout at the first name of r; fd: it, or -1 when it is gone
+ * again, and with it what else there was to know. */
+static int give_whiteout(struct scope *s, const struct izo_record *r,
+			 const struct izo_fid *obj, const struct izo_attr *attr,
+			 int fd)
+{
+	_cleanup_free_ struct izo_record *n = NULL;
+	_cleanup_free_ unsigned char *acl = malloc(IZO_DATA_MAX);
+	ssize_t bytes = 0;
+
+	if (!acl)
+		return -ENOMEM;
+	if (fd >= 0)
+		bytes = acl_tlv(fd, acl, IZO_DATA_MAX);
+	n = record_new(IZO_MKNOD, record_name(r), r->name_len, NULL, 0, acl,
+		       bytes < 0 ? 0 : bytes);
+	if (!n)
+		return -ENOMEM;
+	if (bytes < 0)
+		n->flags = IZO_F_NAME_CUT;
+	n->obj = *obj;
+	n->dir = r->dir;
+	n->dir_mtime = r->dir_mtime;
+	n->attr = *attr;
+	circumstances(n, r);
+	return give(s, n);
+}
+
 /* A whiteout that had left its name before whiteout() looked for it there: r
  * names it, so it was inside, and its directory's times tell of r. */
 static int missed_whiteout(struct scope *s, const struct izo_record *r)
 {
+	_cleanup_fd_ int fd = -1;
 	struct izo_attr attr = r->attr;
 
 	if (!S_ISCHR(attr.mode) || attr.rdev || index_inside(s->index, &r->obj) ||
 	    !name_in(s, &r->dir, record_name(r), r->name_len))
 		return 0;
 	attr.nlink = 1;
-	return give_as(s, r, IZO_MKNOD, &r->obj, &attr, &r->dir, &r->dir_mtime,
-		       record_name(r), r->name_len);
+	fd = fid_open(s->mount, &r->obj, O_PATH);
+	return give_whiteout(s, r, &r->obj, &attr, fd);
 }
 
 /* The last name inside is as good as the last name of all. */
@@ -238,25 +291,29 @@ static int exchange_across(struct scope *s, const struct izo_record *r, bool in,
 static int whiteout(struct scope *s, const struct izo_record *r)
 {
 	_cleanup_fd_ int dir = fid_open(s->mount, &r->dir, O_PATH | O_DIRECTORY);
-	_cleanup_free_ struct izo_record *n = NULL;
 	_cleanup_fd_ int fd = -1;
 	char name[IZO_NAME_MAX + 1];
-	struct stat st;
+	struct izo_attr attr;
+	struct izo_fid fid;
 
 	record_name_str(record_name(r), r->name_len, name);
 	fd = dir < 0 ? -1 : openat(dir, name, O_PATH | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) || !S_ISCHR(st.st_mode) || st.st_rdev)
+	if (fd < 0 || fid_of(s->mount, fd, "", &fid) || fid_attr(fd, &attr) ||
+	    !S_ISCHR(attr.mode) || attr.rdev)
 		return 0;	/* gone again: missed_whiteout() sees it go */
-	n = record_new(IZO_MKNOD, name, r->name_len, NULL, 0, NULL, 0);
-	if (!n)
-		return -ENOMEM;
-	n->dir = r->dir;
-	n->dir_mtime = r->dir_mtime;
-	n->ring_seq = r->ring_seq;
-	n->clock_ns = r->clock_ns;
-	if (fid_of(s->mount, dir, name, &n->obj) || fid_attr(fd, &n->attr))
-		return 0;
-	return give(s, n);
+	return give_whiteout(s, r, &fid, &attr, fd);
+}
+
+static int move_inside(struct scope *s, struct izo_record *r, bool in, bool in2)
+{
+	if (r->op_flags & RENAME_EXCHANGE && in != in2)
+		return exchange_across(s, r, in, in2);
+	if (!in2)
+		return rename_out(s, r);
+	if (!in || !index_inside(s->index, &r->obj))
+		return rename_in(s, r);
+	r->op_flags &= ~RENAME_WHITEOUT;
+	return give(s, r);
 }
 
 static int take_rename(struct scope *s, struct izo_record *r)
@@ -266,17 +323,9 @@ static int take_rename(struct scope *s, struct izo_record *r)
 	bool made_whiteout = r->op_flags & RENAME_WHITEOUT;
 	int e = missed_whiteout(s, r);
 
-	if (e || (!in && !in2))
-		return e;
-	if (r->op_flags & RENAME_EXCHANGE && in != in2)
-		return exchange_across(s, r, in, in2);
-	if (!in2)
-		return rename_out(s, r);
-	if (!in || !index_inside(s->index, &r->obj))
-		return rename_in(s, r);
-	r->op_flags &= ~RENAME_WHITEOUT;
-	e = give(s, r);
-	return !e && made_whiteout ? whiteout(s, r) : e;
+	if (!e && (in || in2))
+		e = move_inside(s, r, in, in2);
+	return !e && in && made_whiteout ? whiteout(s, r) : e;
 }
 
 int scope_take(struct scope *s, struct izo_record *r)

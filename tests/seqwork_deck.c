@@ -70,7 +70,7 @@ static const char *const alphabet[] = {
 	"rename O/n A/n", "exchange A/x O/x", "exchange A/d O/d", "exchange A/x O/d",
 	"link A/x O/n", "link O/x A/n", "write O/n 0 5000", "write O/x 0 5000",
 	"unlink O/n", "unlink O/x", "create O/d/g", "mkdir O/d/h", "rename A/d/f O/d/g",
-	"rename O/d/f A/d/g", "hold-write O/x 0 3000", "chmod O/x 600",
+	"rename O/d/f A/d/g", "hold-write O/x 0 3000", "chmod O/x 600", "whiteout A/x O/n", "whiteout O/x A/n",
 };
 
 const char *const seq_setup[] = {

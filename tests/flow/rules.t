@@ -229,6 +229,22 @@ every_rename() {
 	[ "$(pair_number beta surprises)" = 0 ] || pair_fail surprises
 }
 
+# The kernel makes no record of a whiteout; what it inherits is the directory's.
+whiteout_acl() {
+	script_pair alpha beta
+	mkdir "$src/d"
+	setfacl -d -m u:9:rwx,g:8:r "$src/d"
+	alpha_start
+	lento_start beta
+	tell "create d/a 0644" "create d/b 0644" "rename d/a d/c 4" "rename d/b e 4"
+	all_synced
+	getfacl -cn "$(pair_root beta)/d/a" 2>/dev/null | grep -q '^user:9:' ||
+		pair_fail "no ACL on the whiteout"
+	tell "rename d/a f" "create d/a 0644" "rename d/a d/c 4" "rename d/a g" "unlink g"
+	all_synced
+	[ "$(pair_number beta surprises)" = 0 ] || pair_fail surprises
+}
+
 # Objects are built in a folder of the replica: what that would hand down to them is
 # not the source's.
 inherited_here() {
@@ -293,6 +309,7 @@ scenario "the journal is kept for contents that wait" kept_for_pending
 scenario "the journal is kept for a replica that is away" kept_for_absent
 scenario "set-id bits" set_id_bits
 scenario "every kind of rename" every_rename
+scenario "what a whiteout inherits" whiteout_acl
 scenario "project ids" project_ids
 scenario "what does not fit a record" cut_records
 scenario "a default ACL of the replica's folder" inherited_here
