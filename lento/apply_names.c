@@ -94,39 +94,6 @@ static int drop(struct apply *a, const struct izo_fid *peer,
 	return mutate_unlink(&a->stage, at->dir, at->name, 0);
 }
 
-/* A whiteout that RENAME_WHITEOUT left: its FID becomes known when the first
- * record names it. */
-static int adopt_whiteout(struct apply *a, const struct izo_fid *peer,
-			  struct at *at, struct fidmap_entry *ret)
-{
-	_cleanup_fd_ int fd = -1;
-	struct izo_fid owner;
-	struct stat st;
-	int r;
-
-	if (at->dir < 0 || at->here != HERE_OTHER)
-		return -ENOENT;
-	fd = openat(at->dir, at->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISCHR(st.st_mode) || st.st_rdev ||
-	    obj_owner(a, fd, &owner) != -ENOENT)
-		return -ENOENT;
-	r = obj_adopt(a, fd, peer, a->meta.fill, ret);
-	if (!r)
-		at->here = HERE_THIS;
-	return r;
-}
-
-static int whiteout(struct apply *a, const struct at *at)
-{
-	int r = mutate(&a->stage, &(struct mutate){ .call = MUTATE_MKNOD,
-		.fd = at->dir, .fd2 = -1, .name = at->name,
-		.mode = S_IFCHR });
-
-	return r == -EEXIST ? 0 : r;
-}
-
 static int build(struct apply *a, const struct izo_record *r,
 		 struct fidmap_entry *ret)
 {
@@ -270,8 +237,7 @@ static int do_link(struct apply *a, const struct izo_record *r)
 static int do_remove(struct apply *a, const struct izo_record *r)
 {
 	struct fidmap_entry e;
-	int known = fid_none(&r->obj) ? -ENOENT :
-		    fidmap_get(a->map, &r->obj, &e), err;
+	int known = fidmap_get(a->map, &r->obj, &e), err;
 	struct at at;
 
 	if (known && known != -ENOENT)
@@ -280,19 +246,15 @@ static int do_remove(struct apply *a, const struct izo_record *r)
 		      known ? NULL : &e.local, &at);
 	if (err)
 		return err;
-	if (known && !fid_none(&r->obj))
-		known = adopt_whiteout(a, &r->obj, &at, &e);
 	if (at.dir >= 0 && at.here == HERE_THIS) {
 		err = drop(a, &r->obj, &e, &at, r->attr.nlink);
 		at.here = HERE_NONE;
-	} else if (!fid_none(&r->obj)) {
+	} else {
 		surprise(a, r, "the name is not that object's");
 	}
 	if (!err && !known)
 		err = names_settle(a, &r->obj, r->kind == IZO_RMDIR ? 0 :
 			     r->attr.nlink);
-	if (!err && r->op_flags & RENAME_WHITEOUT && at.dir >= 0)
-		err = whiteout(a, &at);
 	return err;
 }
 
@@ -434,8 +396,6 @@ static int do_rename(struct apply *a, const struct izo_record *r)
 	err = open_move(a, &m, !known);
 	if (err)
 		return err;
-	if (known)
-		known = adopt_whiteout(a, &r->obj, &m.from, &m.obj);
 	if (known || (m.from.here != HERE_THIS && m.to.here != HERE_THIS)) {
 		known = need(a, r, &m.obj);
 		if (known && known != -ENOENT)
@@ -446,8 +406,6 @@ static int do_rename(struct apply *a, const struct izo_record *r)
 		err = known ? move_gone(a, &m) : do_move(a, &m);
 	if (!err && m.has_victim && !(r->op_flags & RENAME_EXCHANGE))
 		err = names_settle(a, &r->victim, r->victim_nlink);
-	if (!err && r->op_flags & RENAME_WHITEOUT && m.from.dir >= 0)
-		err = whiteout(a, &m.from);
 	return err;
 }
 

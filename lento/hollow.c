@@ -329,23 +329,22 @@ static struct izo_record *made_of(struct hollow_out *out,
 }
 
 static int emit_unlink(struct hollow_out *out, const struct izo_record *r,
-		       const struct end *e, unsigned whiteout)
+		       const struct end *e)
 {
 	struct izo_record *m;
 
-	if (fid_none(&e->shows) && !whiteout)
+	if (fid_none(&e->shows))
 		return 0;
 	m = made_of(out, r, IZO_UNLINK, e, NULL);
 	if (!m)
 		return -ENOMEM;
 	m->obj = e->shows;
-	m->op_flags = whiteout;
 	return 0;
 }
 
 static int emit_rename(struct hollow_out *out, const struct izo_record *r,
 		       const struct end *from, const struct end *to,
-		       const struct izo_fid *victim, unsigned flags)
+		       const struct izo_fid *victim)
 {
 	struct izo_record *m = made_of(out, r, IZO_RENAME, from, to);
 
@@ -354,7 +353,6 @@ static int emit_rename(struct hollow_out *out, const struct izo_record *r,
 	m->obj = from->shows;
 	m->victim = *victim;
 	m->victim_nlink = HOLLOW_NLINK_LOOK;
-	m->op_flags = flags;
 	return 0;
 }
 
@@ -368,7 +366,7 @@ static int do_name(struct hollow *h, const struct izo_record *r,
 		return 0;
 	}
 	/* A slot at a name that was free: only when the past is told again. */
-	if (a.slot && emit_unlink(out, r, &a, 0))
+	if (a.slot && emit_unlink(out, r, &a))
 		return -ENOMEM;
 	pass(out, r);
 	if (a.slot)
@@ -390,7 +388,7 @@ static int do_unlink(struct hollow *h, const struct izo_record *r,
 	struct end a = end_of(h, &r->dir, record_name(r), r->name_len, &r->obj);
 
 	if (a.slot && fid_eq(&a.slot->holder, &r->obj)) {
-		if (emit_unlink(out, r, &a, 0))
+		if (emit_unlink(out, r, &a))
 			return -ENOMEM;
 		slot_drop(h, a.slot);
 	} else {
@@ -417,7 +415,7 @@ static int do_exchange(struct hollow *h, const struct izo_record *r,
 		slot_set(h, b, &r->obj, &b->shows);
 		return 0;
 	}
-	if (emit_unlink(out, r, x, 0) || emit_rename(out, r, z, x, &none, 0))
+	if (emit_unlink(out, r, x) || emit_rename(out, r, z, x, &none))
 		return -ENOMEM;
 	slot_set(h, z, a->hollow ? &r->obj : &r->victim, &none);
 	if (x->slot)	/* room was made: slot_set did not move the array */
@@ -431,19 +429,18 @@ static int do_rename(struct hollow *h, const struct izo_record *r,
 	struct end a = end_of(h, &r->dir, record_name(r), r->name_len, &r->obj);
 	struct end b = end_of(h, &r->dir2, record_name2(r), r->name2_len,
 			      &r->victim);
-	unsigned whiteout = r->op_flags & RENAME_WHITEOUT;
 	int err = 0;
 
 	if (r->op_flags & RENAME_EXCHANGE)
 		return do_exchange(h, r, &a, &b, out);
 	if (a.hollow) {
-		if (emit_unlink(out, r, &a, whiteout))
+		if (emit_unlink(out, r, &a))
 			return -ENOMEM;
 		slot_set(h, &b, &r->obj, &b.shows);
 		if (a.slot)
 			slot_drop(h, a.slot);
 	} else if (b.slot) {
-		err = emit_rename(out, r, &a, &b, &b.shows, whiteout);
+		err = emit_rename(out, r, &a, &b, &b.shows);
 		if (!err)
 			slot_drop(h, b.slot);
 	} else {

@@ -26,8 +26,7 @@ struct hollow;
 
 struct hollow_out {
 	unsigned n;
-	/* The record that came in, or one made for this purpose. UNLINK with
-	 * RENAME_WHITEOUT in op_flags leaves a whiteout; its obj may be none. */
+	/* The record that came in, or one made for this purpose. */
 	const struct izo_record *action[HOLLOW_ACTIONS];
 	struct izo_record *made[HOLLOW_ACTIONS];	/* hollow_out_done frees */
 };

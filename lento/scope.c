@@ -159,7 +159,7 @@ static int give_whiteout(struct scope *s, const struct izo_record *r,
 			 int fd)
 {
 	_cleanup_free_ struct izo_record *n = NULL;
-	_cleanup_free_ unsigned char *acl = malloc(IZO_DATA_MAX);
+	_cleanup_free_ unsigned char *acl = calloc(1, IZO_DATA_MAX);
 	ssize_t bytes = 0;
 
 	if (!acl)

@@ -50,7 +50,8 @@ enum izo_kind {
 	IZO_LINK	= 5,	/* obj gets the further name dir/name */
 	IZO_UNLINK	= 6,	/* attr.nlink 0: that was the last name */
 	IZO_RMDIR	= 7,
-	IZO_RENAME	= 8,	/* obj: dir/name -> dir2/name2, op_flags RENAME_*,
+	IZO_RENAME	= 8,	/* obj: dir/name -> dir2/name2, op_flags RENAME_*
+				 * (ring: WHITEOUT too, for which lento makes a MKNOD),
 				 * victim/victim_nlink when a name was replaced;
 				 * EXCHANGE: victim is the other object; if that
 				 * is a directory, off and count are its mtime's

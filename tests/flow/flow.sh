@@ -128,9 +128,9 @@ logged() {	# HOST TEXT
 	grep -qF -- "$2" "$dir/$1/log"
 }
 
+said() { [ "$(grep -cF -- "$2" "$dir/$1/log")" = "$3" ]; }
 times() {	# HOST TEXT NUMBER: so often in its log
-	[ "$(grep -cF -- "$2" "$dir/$1/log")" = "$3" ] ||
-		pair_fail "not $3 times in the log of $1: $2"
+	said "$@" || pair_fail "not $3 times in the log of $1: $2"
 }
 
 # A fileset's own state and error, whatever others the daemon has.

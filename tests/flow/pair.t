@@ -122,15 +122,15 @@ kill_replica() {
 	all_synced
 	random_lines 1500 | "$say" -k "$dir/sock" & local talk=$!
 	local n
-	for n in 100 300 500; do
-		wait_until $((30 * slow)) number_past beta position_seq $n
+	for n in 1 2 3; do
+		wait_until $((30 * slow)) number_past beta position_seq $((n * 200 - 100))
 		lento_kill beta
 		lento_start beta
+		wait_until $((30 * slow)) said beta "stream from position" $n
 	done
 	wait $talk
 	all_synced
 	times beta "fill, stream will start" 1
-	times beta "stream from position" 3
 }
 
 journaled() {	# PATTERN: how often; 1 if never

@@ -21,7 +21,6 @@
 #define NAMES	8		/* two directories of four */
 #define STEPS	60
 #define ROUNDS	20000
-#define WHITE	1000000		/* numbers of whiteouts begin here */
 
 static unsigned src[NAMES], phys[NAMES];	/* 0: free */
 static bool was_there[STEPS + 2];	/* stood physically before hollow */
@@ -73,15 +72,13 @@ static void act(const struct izo_record *r)
 	case IZO_UNLINK:
 		if (x)
 			assert_int_equal(phys[at], x);
-		phys[at] = r->op_flags & RENAME_WHITEOUT ? WHITE : 0;
+		phys[at] = 0;
 		break;
 	case IZO_RENAME:
 		to = slot_of(&r->dir2, record_name2(r));
 		assert_int_equal(phys[at], x);
 		assert_int_equal(phys[to], r->victim.ino);
 		phys[at] = r->op_flags & RENAME_EXCHANGE ? phys[to] : 0;
-		if (r->op_flags & RENAME_WHITEOUT)
-			phys[at] = WHITE;
 		phys[to] = x;
 		break;
 	}
@@ -227,26 +224,6 @@ static void test_model(void **state)
 	}
 }
 
-/* A whiteout stays where a hollow file was moved away from. */
-static void test_whiteout(void **state)
-{
-	struct izo_fid f = fid(1);
-	struct izo_record *r;
-
-	(void)state;
-	h = hollow_new();
-	hollow_add(h, &f);
-	memset(phys, 0, sizeof(phys));
-	run(rec(IZO_CREATE, 1, 0, -1));
-	r = rec(IZO_RENAME, 1, 0, 1);
-	r->op_flags = RENAME_WHITEOUT;
-	run(r);
-	assert_int_equal(phys[0], WHITE);
-	assert_int_equal(phys[1], 0);
-	assert_int_equal(hollow_slots(h), 1);
-	hollow_free(h);
-}
-
 /* Attributes of a hollow file go nowhere; a nameless one ends at its close. */
 static void test_dropped(void **state)
 {
@@ -339,7 +316,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_model),
-		cmocka_unit_test(test_whiteout),
 		cmocka_unit_test(test_dropped),
 		cmocka_unit_test(test_expelled),
 		cmocka_unit_test(test_many),
