@@ -89,6 +89,8 @@ struct capture_ops {
 	int (*drain)(struct capture *c, int wait_ms, struct capture_cycle *ret);
 	/* The cycle is in the journal: the kernel may forget it. */
 	void (*release)(struct capture *c);
+	/* Cycles begin at least ms apart, unless the ring fills. May be NULL. */
+	void (*pace)(struct capture *c, unsigned ms);
 	/* Marks the calling thread's filesystem operations as lento's own work
 	 * for a peer's record; peer 0 ends it. May be NULL. */
 	int (*origin)(struct capture *c, uint32_t peer, uint64_t seq);

@@ -39,6 +39,7 @@ struct capture {
 	struct capture_pins pins;
 	struct hooks hooks;
 	uint32_t timer_min, timer_max, timer;	/* ms */
+	uint32_t apart;			/* ms between two cycles, at least */
 	uint64_t last_ns;		/* of the last cycle */
 	int epoll_fd, wake_fd;
 	struct copy copy;
@@ -247,6 +248,7 @@ static int bpf_source_open(const struct capture_spec *spec, struct capture **ret
 		return -ENOMEM;
 	c->epoll_fd = c->wake_fd = -1;
 	c->timer_min = c->timer = spec->timer_min_ms ? spec->timer_min_ms : 5;
+	c->apart = c->timer_min;
 	c->timer_max = spec->timer_max_ms > c->timer ? spec->timer_max_ms : 100;
 	hooks_libbpf_listen();
 	r = pins_path(&c->pins, spec->pin_name);
@@ -392,14 +394,13 @@ static int nap(struct capture *c, int ms)
 	return woken;
 }
 
-/* Cycles are timer_min apart, unless the ring fills. */
 static int too_early_ms(const struct capture *c)
 {
 	uint64_t gone_ms = (now_ns() - c->last_ns) / 1000000;
 
-	if (gone_ms >= c->timer_min || ringread_used(&c->pins.ring) > c->pins.ring.size / 4)
+	if (gone_ms >= c->apart || ringread_used(&c->pins.ring) > c->pins.ring.size / 4)
 		return 0;
-	return c->timer_min - gone_ms;
+	return c->apart - gone_ms;
 }
 
 /* Misses make no record: look once more when it has become quiet. */
@@ -440,6 +441,11 @@ static int bpf_source_drain(struct capture *c, int wait_ms, struct capture_cycle
 		if (!some && c->timer < c->timer_max)
 			c->timer = c->timer * 2 < c->timer_max ? c->timer * 2 : c->timer_max;
 	}
+}
+
+static void bpf_source_pace(struct capture *c, unsigned ms)
+{
+	c->apart = ms > c->timer_min ? ms : c->timer_min;
 }
 
 static void bpf_source_release(struct capture *c)
@@ -510,6 +516,7 @@ const struct capture_ops capture_bpf = {
 	.open = bpf_source_open,
 	.drain = bpf_source_drain,
 	.release = bpf_source_release,
+	.pace = bpf_source_pace,
 	.origin = bpf_source_origin,
 	.wake = bpf_source_wake,
 	.counters = bpf_source_counters,

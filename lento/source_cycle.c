@@ -19,6 +19,8 @@
 #include "lib/codec.h"
 #include "lib/log.h"
 
+#define PACE_MAX_MS	200
+
 static void list_remove(struct fid_list *l, const struct izo_fid *fid)
 {
 	for (size_t i = l->n; i-- > 0;)
@@ -299,6 +301,21 @@ static void note_kept(struct source *s)
 			s->mark.cycle_from) - 1;
 }
 
+/* Each commit waits for the disk, and others that write to it wait for that: they
+ * have it for four fifths of the time. */
+static void pace(struct source *s, const struct timespec *begun)
+{
+	struct timespec now;
+	uint64_t ms;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	s->commit_us = (s->commit_us * 3 + (now.tv_sec - begun->tv_sec) * 1000000ULL +
+			(now.tv_nsec - begun->tv_nsec) / 1000) / 4;
+	ms = s->commit_us * 4 / 1000;
+	if (s->ops->pace)
+		s->ops->pace(s->capture, ms < PACE_MAX_MS ? ms : PACE_MAX_MS);
+}
+
 static int end_cycle(struct source *s)
 {
 	_cleanup_free_ struct izo_record *r = NULL;
@@ -323,6 +340,7 @@ static int end_cycle(struct source *s)
 	while (source_wait_room(s, e));
 	if (e)
 		return e;
+	pace(s, &t);
 	have_room(s);
 	journal_end(s->journal, &end);
 	s->mark.cycle_from = s->cycle_first;

@@ -39,6 +39,7 @@ struct source {
 	uint64_t records_pos, marks_pos;	/* of the cycle */
 	uint64_t appended;		/* records of this cycle so far */
 	uint64_t cycle_first;		/* its first journal sequence */
+	uint64_t commit_us;		/* that a commit takes, about */
 	/* Ring sequences of the journal's last cycle: after a restart the ring
 	 * hands that cycle out once more. Sequences are taken after the place
 	 * in the ring and may be swapped between neighbours: only an exact

@@ -248,6 +248,51 @@ void test_filter(struct ct *t)
 	crossing(t);
 }
 
+/* One cycle, if there is one within wait_ms. */
+static void one_cycle(struct ct *t, int wait_ms)
+{
+	struct capture_cycle cycle;
+
+	t->gap = false;
+	if (capture_bpf.drain(t->c, wait_ms, &cycle) != 1)
+		return;
+	t->gap = cycle.gap;
+	snprintf(t->gap_why, sizeof(t->gap_why), "%s", cycle.gap ? cycle.gap_why : "");
+	capture_bpf.release(t->c);
+}
+
+static long waited_ms(struct ct *t, int wait_ms)
+{
+	struct timespec a, b;
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	one_cycle(t, wait_ms);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	return (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000;
+}
+
+/* The ring is small: a quarter of it takes few files. */
+static void pace(struct ct *t)
+{
+	char name[32];
+	long ms;
+
+	capture_bpf.pace(t->c, 400);
+	mknod("first", S_IFREG | 0600, 0);
+	one_cycle(t, 5000);
+	mknod("second", S_IFREG | 0600, 0);
+	ms = waited_ms(t, 5000);
+	ok(ms >= 300 && ms < 4000, "cycles are as far apart as asked: %ld ms", ms);
+	capture_bpf.pace(t->c, 60000);
+	for (int i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		mknod(name, S_IFREG | 0600, 0);
+	}
+	ms = waited_ms(t, 50000);
+	ok(ms < 40000 && !t->gap, "not when the ring fills: %ld ms", ms);
+	capture_bpf.pace(t->c, 0);
+}
+
 void test_full(struct ct *t)
 {
 	struct capture_counters k;
@@ -272,19 +317,7 @@ void test_full(struct ct *t)
 	ct_collect(t);
 	ok(!strcmp(ct_text(t), "create after after in ?") && !t->gap,
 	   "afterwards all is well: %s", t->text);
-}
-
-/* One cycle, if there is one within wait_ms. */
-static void one_cycle(struct ct *t, int wait_ms)
-{
-	struct capture_cycle cycle;
-
-	t->gap = false;
-	if (capture_bpf.drain(t->c, wait_ms, &cycle) != 1)
-		return;
-	t->gap = cycle.gap;
-	snprintf(t->gap_why, sizeof(t->gap_why), "%s", cycle.gap ? cycle.gap_why : "");
-	capture_bpf.release(t->c);
+	pace(t);
 }
 
 /* Marks that fitted nowhere leave no trace but a count. They cannot be had by
