@@ -102,6 +102,7 @@ static int recover(struct journal *j, char *err, size_t err_size)
 static int open_tail(struct journal *j)
 {
 	cleanup_fd(&j->fd);
+	j->spare_wanted = false;
 	j->tail = *journal_newest(j);
 	j->fd = segment_open_write(j->dir_fd, j->tail.number);
 	if (j->fd < 0) {
@@ -166,6 +167,7 @@ static int set_options(struct journal *j, const unsigned char uuid[16],
 
 static void journal_free(struct journal *j)
 {
+	journal_spare_end(j);
 	cleanup_fd(&j->fd);
 	cleanup_fd(&j->lock_fd);
 	cleanup_fd(&j->dir_fd);
@@ -259,6 +261,14 @@ static int roll(struct journal *j, uint64_t epoch)
 	return r ? r : open_tail(j);
 }
 
+static void move_end(struct journal *j, size_t len)
+{
+	hold_mutex(&j->lock);
+	j->end = j->at;
+	j->end_off += len;
+	j->used = COMMIT_HEAD;
+}
+
 int journal_commit(struct journal *j)
 {
 	size_t len = commit_padded(j->used);
@@ -276,10 +286,9 @@ int journal_commit(struct journal *j)
 	r = write_durable(j, len, j->end_off);
 	if (r)
 		return r;
-	hold_mutex(&j->lock);
-	j->end = j->at;
-	j->end_off += len;
-	j->used = COMMIT_HEAD;
+	move_end(j, len);
+	if (!j->spare_wanted && j->end_off > j->tail.bytes / 2)
+		j->spare_wanted = journal_spare_want(j);
 	return 0;
 }
 

@@ -26,6 +26,12 @@ struct journal {
 	pthread_mutex_t files;
 	uint64_t free_number[JOURNAL_FREE_MAX];	/* under files */
 	unsigned nfree;
+	struct {				/* under files, but for stop */
+		pthread_t thread;
+		bool begun, done;
+		uint64_t number;
+		atomic_bool stop;
+	} spare;
 
 	pthread_mutex_t lock;
 	struct segment *segment;	/* oldest first, at least one */
@@ -37,6 +43,7 @@ struct journal {
 	/* appender */
 	int fd;				/* of tail; -1: to be opened */
 	struct segment tail;		/* the newest segment */
+	bool spare_wanted;		/* asked for since that one began */
 	unsigned char *buf;		/* COMMIT_MAX: the commit being made */
 	size_t used;			/* bytes of it; COMMIT_HEAD: empty */
 	struct place at;		/* behind the last appended record */
@@ -61,6 +68,13 @@ int journal_table_find(struct journal *j, uint64_t seq, struct segment *ret);
  * number 0). -ESTALE. Takes lock. */
 int journal_table_get(struct journal *j, uint64_t number, struct segment *ret,
 		      struct segment *ret_next);
+
+/* journal_spare.c: zeroes for the next segment, written by another thread: the
+ * appender would wait for them, and the kernel's ring with it. */
+
+/* Begins to make them, unless a free file is there. False: ask again later. */
+bool journal_spare_want(struct journal *j);
+void journal_spare_end(struct journal *j);
 
 /* The file `end`: a later open that finds less has lost committed records. */
 int journal_floor_read(struct journal *j, char *err, size_t err_size);

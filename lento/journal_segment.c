@@ -96,7 +96,7 @@ int segment_open(int dir_fd, uint64_t number, struct segment *ret, char *err,
 
 /* Zeroes are written, not only allocated: a later write in place then needs no
  * extent conversion and so no commit of the filesystem's own journal. */
-static int write_zeroes(int fd, uint64_t bytes)
+static int write_zeroes(int fd, uint64_t bytes, const atomic_bool *stop)
 {
 	size_t chunk = 1u << 20;
 	_cleanup_free_ char *zero = calloc(1, chunk);
@@ -106,6 +106,8 @@ static int write_zeroes(int fd, uint64_t bytes)
 	if (!zero)
 		return -ENOMEM;
 	for (off = 0; !r && off < bytes; off += chunk) {
+		if (stop && *stop)
+			return -ECANCELED;
 		if (chunk > bytes - off)
 			chunk = bytes - off;
 		r = pwrite_full(fd, zero, chunk, off);
@@ -113,7 +115,8 @@ static int write_zeroes(int fd, uint64_t bytes)
 	return r;
 }
 
-static int make_new(int dir_fd, const char *name, uint64_t bytes)
+static int make_new(int dir_fd, const char *name, uint64_t bytes,
+		    const atomic_bool *stop)
 {
 	int fd, flags, r;
 
@@ -128,7 +131,7 @@ static int make_new(int dir_fd, const char *name, uint64_t bytes)
 	}
 	r = posix_fallocate(fd, 0, bytes) == ENOSPC ? -ENOSPC : 0;
 	if (!r)
-		r = write_zeroes(fd, bytes);
+		r = write_zeroes(fd, bytes, stop);
 	if (r) {
 		close(fd);
 		unlinkat(dir_fd, name, 0);
@@ -169,7 +172,7 @@ int segment_create(int dir_fd, struct segment *s, uint64_t free_number)
 	}
 	if (fd < 0) {
 		segment_name("new", s->number, from);
-		fd = make_new(dir_fd, from, s->bytes);
+		fd = make_new(dir_fd, from, s->bytes, NULL);
 	}
 	if (fd < 0)
 		return fd;
@@ -184,6 +187,24 @@ int segment_create(int dir_fd, struct segment *s, uint64_t free_number)
 		return r;
 	}
 	return dir_sync(dir_fd);
+}
+
+int segment_spare(int dir_fd, uint64_t number, uint64_t bytes,
+		  const atomic_bool *stop)
+{
+	_cleanup_fd_ int fd = -1;
+	char from[32], to[32];
+	int r;
+
+	segment_name("new", number, from);
+	segment_name("free", number, to);
+	fd = make_new(dir_fd, from, bytes, stop);
+	if (fd < 0)
+		return fd;
+	r = fsync(fd) || renameat(dir_fd, from, dir_fd, to) ? -errno : 0;
+	if (r)
+		unlinkat(dir_fd, from, 0);
+	return r;
 }
 
 int segment_open_write(int dir_fd, uint64_t number)

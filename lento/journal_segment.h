@@ -3,7 +3,8 @@
  * journal_segment.h: the files of a journal, for journal*.c only.
  *
  *   kml.NNNNNNNNNNNNNNNN   segment number N (hex), consecutive, oldest first
- *   free.NNNNNNNNNNNNNNNN  what was segment N, to be used again unzeroed
+ *   free.NNNNNNNNNNNNNNNN  what was segment N, to be used again unzeroed; or, with
+ *                          SEGMENT_SPARE in N, zeroes made ahead
  *   new.NNNNNNNNNNNNNNNN   being made; removed at the next open
  *   lock  end              one appender; where the last clean stop ended
  *
@@ -18,6 +19,7 @@
 #ifndef LENTO_JOURNAL_SEGMENT_H
 #define LENTO_JOURNAL_SEGMENT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +32,8 @@
 /* The longest record in a commit of its own has to fit. */
 #define SEGMENT_MIN		(SEGMENT_BLOCK + 17 * SEGMENT_BLOCK)
 _Static_assert(COMMIT_HEAD + IZO_RECORD_MAX <= 17 * SEGMENT_BLOCK, "minimum");
+
+#define SEGMENT_SPARE		(1ULL << 63)
 
 struct segment {
 	char magic[8];
@@ -73,6 +77,9 @@ int segment_open(int dir_fd, uint64_t number, struct segment *ret, char *err,
 /* Makes the file of s (from free.free_number unless 0), durable, under its
  * final name. magic, version and sum are filled in. 0 or -errno. */
 int segment_create(int dir_fd, struct segment *s, uint64_t free_number);
+/* Makes free.number of zeroes, durable. 0 or -errno; -ECANCELED: *stop came. */
+int segment_spare(int dir_fd, uint64_t number, uint64_t bytes,
+		  const atomic_bool *stop);
 /* Opens it for writing: fd or -errno. */
 int segment_open_write(int dir_fd, uint64_t number);
 

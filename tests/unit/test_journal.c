@@ -463,6 +463,48 @@ static void test_reuse(void **state)
 	journal_close(j);
 }
 
+static const char spare[] = "free.8000000000000001";
+
+/* Half a segment on, the file of the next one is there, made by somebody else. */
+static void test_spare(void **state)
+{
+	int dir = ((struct place_dir *)*state)->fd;
+	struct journal *j = must_open(dir);
+	struct stat st, next;
+	unsigned i;
+
+	add(j, 1, 6000);
+	assert_int_equal(fstatat(dir, spare, &st, 0), -1);
+	while (journal_bytes(j) <= SEGMENT / 2)
+		add(j, 1, 6000);
+	for (i = 0; i < 1000 && fstatat(dir, spare, &st, 0); i++)
+		usleep(10000);
+	assert_true(i < 1000);
+	assert_int_equal(st.st_size, SEGMENT);
+	while (fstatat(dir, "kml.0000000000000002", &next, 0))
+		add(j, 1, 6000);
+	assert_int_equal(next.st_ino, st.st_ino);
+	assert_int_equal(read_from(j, 1), end_seq(j));
+	journal_close(j);
+}
+
+/* Closed while it is being made: nothing of it stays. */
+static void test_spare_cut(void **state)
+{
+	int dir = ((struct place_dir *)*state)->fd;
+	struct journal *j = must_open(dir);
+	struct stat st;
+
+	while (journal_bytes(j) <= SEGMENT / 2)
+		add(j, 1, 6000);
+	journal_close(j);
+	j = must_open(dir);
+	assert_string_equal(err, "");
+	assert_int_equal(fstatat(dir, "new.8000000000000001", &st, 0), -1);
+	assert_int_equal(read_from(j, 1), end_seq(j));
+	journal_close(j);
+}
+
 struct race {
 	struct journal *j;
 	_Atomic uint64_t stop_at, trimmed;
@@ -703,6 +745,8 @@ int main(void)
 		CASE(test_flip_old),
 		CASE(test_missing_segment),
 		CASE(test_reuse),
+		CASE(test_spare),
+		CASE(test_spare_cut),
 		CASE(test_reader_thread),
 		CASE(test_reader_trimmed),
 		CASE(test_reader_process),
