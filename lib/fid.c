@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include "lib/fid.h"
 
 #define XFS_MAGIC	0x58465342	/* XFS_SB_MAGIC: not in linux/magic.h */
@@ -168,6 +169,11 @@ static int fid_to_handle(const struct fid_mount *m, const struct izo_fid *fid,
 	}
 }
 
+/* While an inode is being made, the kernel says ENOMEM to who asks for its number by
+ * a handle (iget_locked of I_CREATING): the number of a removed file is used again.
+ * It is over in a moment. */
+#define CREATING_MS	1000
+
 int fid_open(const struct fid_mount *m, const struct izo_fid *fid, int flags)
 {
 	struct handle h;
@@ -175,9 +181,13 @@ int fid_open(const struct fid_mount *m, const struct izo_fid *fid, int flags)
 
 	if (r)
 		return r;
-	fd = open_by_handle_at(m->fd, (struct file_handle *)&h,
-			       flags | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	for (unsigned tries = 0; ; tries++) {
+		fd = open_by_handle_at(m->fd, (struct file_handle *)&h,
+				       flags | O_CLOEXEC);
+		if (fd >= 0 || errno != ENOMEM || tries == CREATING_MS)
+			return fd < 0 ? -errno : fd;
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
 }
 
 /* new_encode_dev() of the kernel: minors in bits 0-7 and 20-31. */

@@ -8,12 +8,15 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "lib/codec.h"
 #include "lib/fid.h"
@@ -83,6 +86,45 @@ static void goes_stale(int dir)
 	ok(stale, "stays stale when its number is given out again", "gone");
 }
 
+static void make_and_remove(int dir)
+{
+	for (;;) {
+		if (mknodat(dir, "busy", S_IFREG | 0600, 0) ||
+		    unlinkat(dir, "busy", 0))
+			_exit(1);
+	}
+}
+
+/* Looked for while its number is given out again and again. */
+static void while_its_number_is_made(int dir)
+{
+	struct timespec end, now;
+	struct izo_fid f;
+	int other = 0;
+	pid_t pid;
+
+	if (mknodat(dir, "busy", S_IFREG | 0600, 0) || fid_of(&m, dir, "busy", &f) ||
+	    unlinkat(dir, "busy", 0))
+		err(1, "busy");
+	pid = fork();
+	if (!pid)
+		make_and_remove(dir);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	do {
+		int fd = fid_open(&m, &f, O_RDONLY);
+
+		if (fd >= 0)
+			close(fd);
+		else if (fd != -ESTALE)
+			other = fd;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (!other && now.tv_sec - end.tv_sec < 2);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	unlinkat(dir, "busy", 0);
+	ok(!other, other ? strerror(-other) : "is stale while its number is made", "busy");
+}
+
 static void devices(int dir)
 {
 	struct izo_attr a;
@@ -128,6 +170,7 @@ int main(int argc, char **argv)
 	same_generation(dir, "file");
 	same_generation(dir, "folder");
 	goes_stale(dir);
+	while_its_number_is_made(dir);
 	devices(dir);
 	odd_fids();
 	printf("1..%u\n", number);
