@@ -302,7 +302,7 @@ static void note_kept(struct source *s)
 }
 
 /* Each commit waits for the disk, and others that write to it wait for that: they
- * have it for four fifths of the time. */
+ * have it for three fourths of the time. */
 static void pace(struct source *s, const struct timespec *begun)
 {
 	struct timespec now;

@@ -107,6 +107,8 @@ static void while_its_number_is_made(int dir)
 	    unlinkat(dir, "busy", 0))
 		err(1, "busy");
 	pid = fork();
+	if (pid < 0)
+		err(1, "fork");
 	if (!pid)
 		make_and_remove(dir);
 	clock_gettime(CLOCK_MONOTONIC, &end);
