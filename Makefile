@@ -11,6 +11,7 @@
 #   make big        a directory of 1,000,000 files (root, minutes; not in check)
 #   make mutants    breaks one rule after the other: a test must notice (root)
 #   make torture MINUTES=n KERNEL=6.1   random work in a guest for so long
+#   make crash N=n KERNEL=6.1   kills, cut links, power cuts; a minute each or two
 #   make bench      all benchmarks of bench/
 #   make pairs      all sequences of two operations (KERNEL=6.1 FS=, an hour each)
 #   make stress     other people's stress tests inside a fileset (KERNEL=6.1)
@@ -52,7 +53,7 @@ LIBS := -lbpf -luring -linih -lxxhash -llmdb -ljson-c -lsystemd -lsmartcols
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all demo check coverage stress pairs unit flow bench install setup clean vm-% big tools mutants torture
+.PHONY: all demo check coverage stress pairs unit flow bench install setup clean vm-% big tools mutants torture crash
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
@@ -150,6 +151,10 @@ torture:
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)B=$(abspath $(B)) OUT=$(abspath $(B))/torture LIMIT=$$(($(MINUTES) * 60 + 1800)) \
 		vmtests/run $(KERNEL) -- vmtests/torture $(MINUTES)
+crash:
+	$(Q)tests/setup vm
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)B=$(abspath $(B)) tests/crash $(or $(N),30) $(or $(KERNEL),6.1)
 demo:
 	$(Q)tests/setup vm
 	$(Q)$(MAKE) --no-print-directory all
