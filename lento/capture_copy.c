@@ -3,10 +3,15 @@
  * capture_copy.c: see capture_copy.h.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <bpf/bpf.h>
 #include "lento/capture_copy.h"
+#include "lib/codec.h"
+#include "lib/log.h"
+
+#define SHOWN	64	/* bytes of a record that makes no sense */
 
 #define ACL_USER	0x02
 #define ACL_GROUP	0x08
@@ -72,6 +77,19 @@ static bool sane(const struct izo_record *r, uint32_t slot)
 	return var <= r->len - IZO_RECORD_FIXED;
 }
 
+/* What there is to find the program's mistake by. */
+static void tell(const struct izo_record *r, uint32_t slot, const char *why)
+{
+	char hex[2 * SHOWN + 1] = "";
+
+	for (uint32_t i = 0; i < SHOWN && IZO_RECORD_FIXED + i < slot; i++)
+		sprintf(hex + 2 * i, "%02x", r->var[i]);
+	log_err("a record from the kernel makes no sense: %s: slot of %u bytes, %s (%u), "
+		"length %u, parts %u, %u, %u, flags %x, by %.16s: %s", why, slot,
+		kind_name(r->kind), r->kind, r->len, r->name_len, r->name2_len,
+		r->data_len, r->flags, r->comm, hex);
+}
+
 static int room_for(struct copy *c, size_t more)
 {
 	size_t room = c->room ? c->room : 65536;
@@ -89,6 +107,33 @@ static int room_for(struct copy *c, size_t more)
 	return 0;
 }
 
+/* The copy of the slot's record at c->buf + c->used. 0; 1: it makes no sense. */
+static int take(struct copy *c, const struct izo_record *rec, uint32_t slot)
+{
+	struct izo_record *to;
+	const struct izo_record *checked;
+	const char *why = "its lengths do not fit";
+	int e;
+
+	if (!sane(rec, slot)) {
+		if (slot >= IZO_RECORD_FIXED)
+			tell(rec, slot, why);
+		return 1;
+	}
+	e = room_for(c, rec->len);
+	if (e)
+		return e;
+	to = (struct izo_record *)(c->buf + c->used);
+	memcpy(to, rec, rec->len);
+	finish(to);
+	if (record_check(to, to->len, &checked, &why)) {
+		tell(to, slot, why);
+		return 1;
+	}
+	c->used += to->len;
+	return 0;
+}
+
 int copy_ring(struct copy *c, const struct ringread *r, uint64_t end)
 {
 	uint64_t pos = ringread_start(r);
@@ -102,16 +147,10 @@ int copy_ring(struct copy *c, const struct ringread *r, uint64_t end)
 
 		if (!rec)
 			continue;
-		if (!sane(rec, slot)) {
-			c->broken++;
-			continue;
-		}
-		e = room_for(c, rec->len);
-		if (e)
+		e = take(c, rec, slot);
+		if (e < 0)
 			return e;
-		memcpy(c->buf + c->used, rec, rec->len);
-		finish((struct izo_record *)(c->buf + c->used));
-		c->used += rec->len;
+		c->broken += e;
 	}
 	return 0;
 }
