@@ -195,6 +195,16 @@ static int missed_whiteout(struct scope *s, const struct izo_record *r)
 	return give_whiteout(s, r, &r->obj, &attr, fd);
 }
 
+/* obj left that name. The name may be unknown: it went before its directory, which
+ * came in, was walked through. Somebody may have seen the directory younger than
+ * records of before: so the time of this change is told, too. */
+static int give_expel(struct scope *s, const struct izo_record *r,
+		      const struct izo_attr *attr)
+{
+	return give_as(s, r, IZO_EXPEL, &r->obj, attr, &r->dir, &r->dir_mtime,
+		       record_name(r), r->name_len);
+}
+
 /* The last name inside is as good as the last name of all. */
 static int take_unlink(struct scope *s, struct izo_record *r)
 {
@@ -202,9 +212,11 @@ static int take_unlink(struct scope *s, struct izo_record *r)
 
 	if (e)
 		return e;
-	if (!index_has_name(s->index, &r->obj, &r->dir, record_name(r), r->name_len) ||
-	    !index_inside(s->index, &r->dir))
+	if (!index_inside(s->index, &r->dir))
 		return 0;
+	if (!index_has_name(s->index, &r->obj, &r->dir, record_name(r), r->name_len))
+		return name_in(s, &r->dir, record_name(r), r->name_len) ?
+		       give_expel(s, r, &r->attr) : 0;
 	if (r->kind == IZO_UNLINK && r->attr.nlink) {
 		e = index_del(s->index, &r->obj, &r->dir, record_name(r), r->name_len);
 		if (e < 0)
@@ -238,14 +250,6 @@ static int remove_victim(struct scope *s, const struct izo_record *r)
 	return take_unlink(s, n);
 }
 
-static int rename_out(struct scope *s, const struct izo_record *r)
-{
-	if (!index_has_name(s->index, &r->obj, &r->dir, record_name(r), r->name_len))
-		return 0;
-	return give_as(s, r, IZO_EXPEL, &r->obj, &r->attr, &r->dir,
-		       &r->dir_mtime, record_name(r), r->name_len);
-}
-
 static int rename_in(struct scope *s, const struct izo_record *r)
 {
 	int e = r->op_flags & RENAME_EXCHANGE ? 0 : remove_victim(s, r);
@@ -276,7 +280,7 @@ static int exchange_across(struct scope *s, const struct izo_record *r, bool in,
 	int e;
 
 	if (in && !in2) {
-		e = rename_out(s, r);
+		e = give_expel(s, r, &r->attr);
 		return e ? e : give_as(s, r, IZO_IMPORT, &r->victim, &attr,
 				       &r->dir, &r->dir_mtime, record_name(r),
 				       r->name_len);
@@ -304,14 +308,38 @@ static int whiteout(struct scope *s, const struct izo_record *r)
 	return give_whiteout(s, r, &fid, &attr, fd);
 }
 
+/* EXCHANGE inside, of which one object is not known yet: both leave and come. */
+static int exchange_unknown(struct scope *s, const struct izo_record *r)
+{
+	struct izo_attr attr = attr_now(s, &r->victim);
+	int e = give_expel(s, r, &r->attr);
+
+	if (!e)
+		e = give_as(s, r, IZO_EXPEL, &r->victim, &attr, &r->dir2,
+			    &r->dir2_mtime, record_name2(r), r->name2_len);
+	if (!e)
+		e = rename_in(s, r);
+	return e ? e : give_as(s, r, IZO_IMPORT, &r->victim, &attr, &r->dir,
+			       &r->dir_mtime, record_name(r), r->name_len);
+}
+
 static int move_inside(struct scope *s, struct izo_record *r, bool in, bool in2)
 {
-	if (r->op_flags & RENAME_EXCHANGE && in != in2)
+	bool exchange = r->op_flags & RENAME_EXCHANGE;
+	int e = 0;
+
+	if (exchange && in != in2)
 		return exchange_across(s, r, in, in2);
 	if (!in2)
-		return rename_out(s, r);
-	if (!in || !index_inside(s->index, &r->obj))
-		return rename_in(s, r);
+		return give_expel(s, r, &r->attr);
+	if (exchange && !(index_inside(s->index, &r->obj) &&
+			  index_inside(s->index, &r->victim)))
+		return exchange_unknown(s, r);
+	if (!in || !index_inside(s->index, &r->obj)) {
+		if (in)
+			e = give_expel(s, r, &r->attr);
+		return e ? e : rename_in(s, r);
+	}
 	r->op_flags &= ~RENAME_WHITEOUT;
 	return give(s, r);
 }

@@ -83,10 +83,30 @@ gone_with_its_directory() {
 	! logged alpha "whose removal is not in the journal" || pair_fail "it was waited for"
 }
 
+# A directory comes in, and before lento looks into it a name of it is gone again: that
+# the directory changed then is told, for what happened before is told as well.
+gone_before_the_walk() {
+	local i
+	border_pair
+	mkdir "$dir/outside/d1"
+	cp -r "$dir/outside/d1" "$dir/outside/d2"
+	for i in 1 2 3 4 5 6; do mkdir -p "$dir/outside/d$i/s"; echo "$i" > "$dir/outside/d$i/f"; done
+	tell "create known 0644" "mkdir dir 0755" "create dir/in 0644"
+	all_synced
+	tell "auto 0"
+	for i in 1 2 3 4 5 6; do tell "rename $out/d$i d$i" "create d$i/g 0644"; done
+	tell "unlink d1/f" "rename d2/f $out/f2" "rmdir d3/s" "rename d4/f dir/f4" \
+		"rename d5/f known 2" "rename known d6/f 2" "rename d6/s dir 2" "cycle" "auto 1"
+	no_surprise
+	tell "unlink d6/s/f4" "rename d6/s/in back" "create dir/n 0644" "unlink known"
+	no_surprise
+}
+
 journaled() { "$B/inconfig/inconfig" log "$src/.intermezzo/data/journal" | grep -q "\"$1\""; }
 
 scenario "1500 random lines across the border" at_random
 scenario "1500 random lines across the border, 20 a cycle" at_random_in_cycles
 scenario "a child that left its directory outside" child_stays_out
+scenario "names that were gone before their directory was walked" gone_before_the_walk
 scenario "files that were gone with their directory" gone_with_its_directory
 flow_done
