@@ -301,6 +301,10 @@ void apply_attach(struct apply *a, struct wire_attach *ret)
 		ret->pos = a->meta.fill_pos;
 	else if (!a->meta.resync)
 		ret->pos = a->meta.pos;
+	if (a->meta.filling)
+		ret->base = a->meta.base;
+	else if (!a->meta.resync)
+		ret->base = a->meta.pos;
 	if (a->meta.filling || a->meta.resync || !ret->pos.epoch)
 		ret->mode = WIRE_MODE_FILL;
 }

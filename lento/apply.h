@@ -46,6 +46,8 @@ struct apply_stats {
 	uint64_t records, bytes, surprises;	/* surprises: a name or object was
 						 * not as expected outside of redo */
 	uint64_t objects_done, objects_todo;	/* fill progress */
+	uint64_t contents_kept;			/* of this fill: as the source says, not
+						 * looked into */
 	uint64_t hollow;			/* outstanding */
 };
 

@@ -27,6 +27,7 @@ struct apply_meta {
 	uint64_t intent;	/* last record of the batch in progress, or 0 */
 	uint64_t redo_until;	/* the tree may be ahead up to this record */
 	struct izo_pos fill_pos;
+	struct izo_pos base;	/* while filling: the position before; epoch 0: none */
 	struct izo_fid root;	/* the peer's */
 	uint32_t fill;		/* number of the fill in progress, or last */
 	uint8_t filling, resync;

@@ -121,8 +121,8 @@ static void note_peer(struct fileset *f, const char *peer, const struct ship_sta
 {
 	if (st->durable.epoch && st->durable.epoch == st->start.epoch)
 		peers_set(f->peers, peer, &st->durable);
-	else if (st->start.epoch)
-		peers_set(f->peers, peer, &st->start);
+	else if (st->needs.epoch)
+		peers_set(f->peers, peer, &st->needs);
 }
 
 static void free_ship(struct fileset *f, struct fileset_ship *s)
@@ -304,6 +304,6 @@ void fileset_tick(struct fileset *f)
 		return;
 	}
 	journal_end(source_journal(f->source), &end);
-	least = peers_least(f->peers, end.epoch);
+	least = peers_least(f->peers);
 	source_trim(f->source, least < end.seq ? least : end.seq);
 }

@@ -184,6 +184,7 @@ static enum fs_state replica_status(struct fileset *f, struct json_object *o,
 	add_u64(p, "received_bytes", st.bytes);
 	add_u64(p, "fill_done", st.apply.objects_done);
 	add_u64(p, "fill_todo", st.apply.objects_todo);
+	add_u64(p, "fill_kept", st.apply.contents_kept);
 	add_u64(p, "surprises", st.apply.surprises);
 	add_u64(p, "hollow", st.apply.hollow);
 	json_object_array_add(peers, p);

@@ -616,12 +616,16 @@ static int start_over(struct apply *a, const struct wire_attached *m)
 {
 	int r = fidmap_tab_clear(a->map, FIDMAP_TODO);
 
+	if (a->meta.resync)
+		a->meta.base = (struct izo_pos){ 0 };
+	else if (!a->meta.filling)
+		a->meta.base = a->meta.pos;
 	a->meta.fill++;
 	a->meta.filling = 1;
 	a->meta.resync = 0;
 	a->meta.fill_pos = m->pos;
 	a->meta.root = m->root;
-	a->stats.objects_done = 0;
+	a->stats.objects_done = a->stats.contents_kept = 0;
 	if (!r)
 		r = obj_adopt(a, a->root_fd, &m->root, 0, NULL);
 	if (!r)

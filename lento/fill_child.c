@@ -189,6 +189,30 @@ static int new_file(struct apply *a, struct fill_dir *d, const void *group,
 	return err ? err : place_file(a, d, r, &e);
 }
 
+/* What the source knows to be as it was at our position, and we too. A mtime that
+ * is not the same was set here by somebody, or there by a change that the disk of
+ * the source did not keep. */
+static bool as_base(const struct izo_record *r, const struct fidmap_entry *e,
+		    const struct stat *st)
+{
+	return r->flags & IZO_F_AS_BASE && !e->flags &&
+	       (uint64_t)st->st_size == r->attr.size &&
+	       st->st_mtim.tv_sec == r->attr.mtime.sec &&
+	       st->st_mtim.tv_nsec == (long)r->attr.mtime.nsec;
+}
+
+static int keep_contents(struct apply *a, struct fill_dir *d, const void *group,
+			 size_t bytes, struct fidmap_entry *e)
+{
+	const struct izo_record *r = entry_of(group);
+	int err = dress(a, e, group, bytes, &r->attr.atime, &r->attr.mtime);
+
+	if (!err)
+		err = place_file(a, d, r, e);
+	a->stats.contents_kept += !err;
+	return err ? err : put_done(a, &r->obj, e);
+}
+
 static int child_file(struct apply *a, struct fill_dir *d, int dirfd,
 		      const void *group, size_t bytes, const char *name)
 {
@@ -213,6 +237,8 @@ static int child_file(struct apply *a, struct fill_dir *d, int dirfd,
 		return fd;
 	if (fd < 0 && !r->attr.size)
 		return new_file(a, d, group, bytes, NULL);
+	if (mine && fd >= 0 && !fstat(fd, &st) && as_base(r, &e, &st))
+		return keep_contents(a, d, group, bytes, &e);
 	if (a->fill->nasks == FILL_ASKS)
 		return -EAGAIN;
 	if (fd >= 0 && !fstat(fd, &st) &&

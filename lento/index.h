@@ -30,6 +30,7 @@ struct index_mark {
 	uint64_t cycle_from;	/* first record of the last whole cycle */
 	uint64_t pending_from;	/* oldest DIRTY without its DUE; 0: none */
 	uint64_t rules;		/* by which it was built: hash of the exclusions */
+	uint64_t horizon_from;	/* off of the last BORDER */
 };
 
 int index_open(int dir_fd, const struct izo_fid *root, char *const *exclude,

@@ -131,6 +131,8 @@ static int put_object(struct page *p, int fd, const struct izo_fid *fid,
 		r->dir = *dir;
 	r->flags = S_ISDIR(type) ? IZO_F_TREE : 0;
 	e = fid_attr(fd, &r->attr);
+	if (S_ISREG(type) && p->l->since && since_same(p->l->since, fid, &r->attr))
+		r->flags |= IZO_F_AS_BASE;
 	if (!e)
 		e = put(p, r);
 	if (!e)

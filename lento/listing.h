@@ -9,10 +9,12 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include "lento/index.h"
+#include "lento/ship_since.h"
 #include "lento/wire.h"
 #include "lib/fid.h"
 
 struct listing {
+	struct since *since;		/* files are flagged AS_BASE by it; or NULL */
 	const struct fid_mount *mount;
 	struct index *index;
 	int (*send)(void *ctx, uint64_t ask, const void *records, size_t bytes,

@@ -117,12 +117,12 @@ int peers_save(struct peers *p)
 	return e;
 }
 
-uint64_t peers_least(const struct peers *p, uint64_t epoch)
+uint64_t peers_least(const struct peers *p)
 {
 	uint64_t least = UINT64_MAX;
 
 	for (size_t i = 0; i < p->conf->nreplicator; i++)
-		if (p->pos[i].epoch == epoch && p->pos[i].seq < least)
+		if (p->pos[i].epoch && p->pos[i].seq < least)
 			least = p->pos[i].seq;
 	return least;
 }

@@ -22,8 +22,9 @@ void peers_free(struct peers *p);
 void peers_set(struct peers *p, const char *name, const struct izo_pos *pos);
 /* Writes the file if something changed. */
 int peers_save(struct peers *p);
-/* The least sequence that a configured replicator of this epoch has; those
- * never seen in it do not count. UINT64_MAX: none counts. */
-uint64_t peers_least(const struct peers *p, uint64_t epoch);
+/* The least sequence that a configured replicator has, in whatever epoch: after a
+ * gap it is the base of a comparison. Those never seen do not count. UINT64_MAX:
+ * none counts. */
+uint64_t peers_least(const struct peers *p);
 
 #endif

@@ -95,6 +95,7 @@ static int begin_stream(struct ship *s, const struct izo_pos *pos)
 static int answer(struct ship *s, const struct ask *a)
 {
 	struct listing l = {
+		.since = &s->since,
 		.mount = source_mount(s->source),
 		.index = source_index(s->source),
 		.send = send_entries, .ctx = s, .stop = &s->stop,
@@ -193,6 +194,24 @@ int ship_wait_growth(struct ship *s, uint64_t until_ms)
 
 /* --- the thread ------------------------------------------------------- */
 
+static int look_back(struct ship *s)
+{
+	char why[80];
+	int e = since_read(&s->since, source_journal(s->source), &s->attach.base,
+			   why, sizeof(why));
+
+	if (!e && s->since.known)
+		log_info("fileset %s, peer %s: contents are compared where they may "
+			 "have changed since its position %llu: what the journal "
+			 "names (%u files) and what has a later ctime", s->fileset,
+			 link_peer(s->link), (unsigned long long)s->attach.base.seq,
+			 s->since.touched.used);
+	else if (!e)
+		log_info("fileset %s, peer %s: all contents are compared: %s",
+			 s->fileset, link_peer(s->link), why);
+	return e;
+}
+
 static int send_attached(struct ship *s)
 {
 	struct journal *j = source_journal(s->source);
@@ -209,8 +228,14 @@ static int send_attached(struct ship *s)
 		m.mode = WIRE_MODE_FILL;
 		m.pos = tip;
 	}
+	if (m.mode == WIRE_MODE_FILL) {
+		e = look_back(s);
+		if (e)
+			return e;
+	}
 	pthread_mutex_lock(&s->lock);
 	s->stats.start = m.pos;
+	s->stats.needs = s->since.known ? s->attach.base : m.pos;
 	s->stats.state = m.mode == WIRE_MODE_FILL ? FS_FILL : FS_SYNCING;
 	pthread_mutex_unlock(&s->lock);
 	log_info("fileset %s, peer %s: %s from position %llu of %llu", s->fileset,
@@ -340,6 +365,7 @@ void ship_stop(struct ship *s)
 	batch_done(&s->batch);
 	outflow_done(&s->outflow);
 	outflow_done(&s->answers);
+	since_done(&s->since);
 	link_put(s->link);
 	pthread_cond_destroy(&s->cond);
 	pthread_mutex_destroy(&s->lock);

@@ -25,6 +25,7 @@ struct ship;
 struct ship_stats {
 	enum fs_state state;		/* the replica's, as it said last */
 	struct izo_pos applied, durable, start;
+	struct izo_pos needs;		/* of the journal, until durable is of its epoch */
 	uint64_t sent_seq, last_batch_clock_ns;
 	uint64_t bytes, batches, hollow;
 	char error[256];

@@ -11,6 +11,7 @@
 #include "lento/batch.h"
 #include "lento/outflow.h"
 #include "lento/ship.h"
+#include "lento/ship_since.h"
 
 struct ask {
 	struct ask *next;
@@ -32,6 +33,7 @@ struct ship {
 	 * waits for the window must stay as it is. */
 	struct outflow outflow, answers;
 	struct batch batch;
+	struct since since;		/* of a fill: what need not be compared */
 	struct journal_reader *reader;
 	uint64_t epoch;			/* of what reader may give */
 

@@ -45,6 +45,7 @@ static int drain_once(struct source *s)
 
 	if (wait < 0 || wait > DRAIN_WAIT_MS)
 		wait = DRAIN_WAIT_MS;
+	s->began = now_real();
 	n = s->ops->drain(s->capture, wait, &cycle);
 	if (n < 0)
 		return n;
@@ -142,6 +143,7 @@ static void source_free(struct source *s)
 	journal_close(s->journal);
 	index_close(s->index);
 	settle_free(s->settle);
+	horizon_free(s->horizon);
 	tree_close(&s->tree);
 	if (s->root_fd >= 0)
 		close(s->root_fd);
@@ -174,7 +176,8 @@ int source_start(const struct conf_fileset *f, const struct capture_ops *ops,
 	snprintf(s->stats.capture, sizeof(s->stats.capture), "%s", ops->name);
 	s->copy = malloc(IZO_RECORD_MAX + 8);
 	s->settle = settle_new(f->settle_ms);
-	e = s->copy && s->settle ? open_folders(s, err, err_size) : -ENOMEM;
+	s->horizon = horizon_new();
+	e = s->copy && s->settle && s->horizon ? open_folders(s, err, err_size) : -ENOMEM;
 	if (!e)
 		e = -pthread_create(&s->thread, NULL, source_thread, s);
 	if (e) {
@@ -225,11 +228,18 @@ int source_state_fd(struct source *s)
 	return s->state_fd;
 }
 
+/* What the border of a replica that is away needs before it stays. */
 void source_trim(struct source *s, uint64_t seq)
 {
 	uint64_t bound = s->keep_from;
 
-	journal_trim(s->journal, seq < bound ? seq : bound);
+	if (!seq)
+		return;
+	if (seq == s->trim_seq && s->trim_bound < bound)
+		bound = s->trim_bound;
+	s->trim_seq = seq;
+	s->trim_bound = bound;
+	journal_trim(s->journal, seq - 1 < bound ? seq - 1 : bound);
 }
 
 void source_stats(struct source *s, struct source_stats *ret)

@@ -70,7 +70,7 @@ static int append(struct source *s, struct izo_record *r)
 	pthread_mutex_lock(&s->lock);
 	s->stats.kept_kind[r->kind]++;
 	pthread_mutex_unlock(&s->lock);
-	return 0;
+	return horizon_note(s->horizon, r);
 }
 
 /* Bytes whose place or number a fallocate changed. */
@@ -285,20 +285,53 @@ static int take_marks(struct source *s, const struct capture_cycle *c)
 	return 0;
 }
 
-static void note_pending(struct source *s)
+/* Who asks for the state sees that contents wait before the journal's end shows that
+ * they do, and until it shows that they are due. */
+static void note_pending(struct source *s, bool committed)
 {
+	size_t n = settle_pending(s->settle);
+
 	pthread_mutex_lock(&s->lock);
-	s->stats.pending = settle_pending(s->settle);
+	if (committed || n > s->stats.pending)
+		s->stats.pending = n;
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* A restart replays the last cycle, and from the oldest DIRTY. */
+/* A restart replays the last cycle, and from the oldest DIRTY; a comparison wants
+ * what the last border names. */
 static void note_kept(struct source *s)
 {
-	uint64_t from = s->mark.pending_from;
+	uint64_t from = s->mark.cycle_from;
 
-	s->keep_from = (from && from < s->mark.cycle_from ? from :
-			s->mark.cycle_from) - 1;
+	if (s->mark.pending_from && s->mark.pending_from < from)
+		from = s->mark.pending_from;
+	if (s->mark.horizon_from && s->mark.horizon_from < from)
+		from = s->mark.horizon_from;
+	s->keep_from = from - 1;
+}
+
+static int emit_open(void *ctx, const struct izo_fid *fid)
+{
+	_cleanup_free_ struct izo_record *r = record_new(IZO_OPENW, NULL, 0, NULL, 0,
+							 NULL, 0);
+
+	if (!r)
+		return -ENOMEM;
+	r->obj = *fid;
+	return append(ctx, r);
+}
+
+/* What a gap may have hidden is younger than the border before it. */
+static void date_border(struct source *s, bool gap, struct izo_record *r)
+{
+	uint64_t pending = settle_oldest(s->settle);
+
+	if (!gap) {
+		s->known = s->began;
+		s->mark.horizon_from = horizon_from(s->horizon, now_ms(), pending);
+	}
+	r->attr.ctime = s->known;
+	r->off = s->mark.horizon_from;
 }
 
 /* Each commit waits for the disk, and others that write to it wait for that: they
@@ -316,20 +349,17 @@ static void pace(struct source *s, const struct timespec *begun)
 		s->ops->pace(s->capture, ms < PACE_MAX_MS ? ms : PACE_MAX_MS);
 }
 
-static int end_cycle(struct source *s)
+int source_border(struct source *s, bool gap)
 {
 	_cleanup_free_ struct izo_record *r = NULL;
 	struct izo_pos end;
 	struct timespec t;
 	int e;
 
-	/* Also when what was pending proved to be outside and left no record. */
-	note_pending(s);
-	if (!s->appended)
-		return 0;
 	r = record_new(IZO_BORDER, NULL, 0, NULL, 0, NULL, 0);
 	if (!r)
 		return -ENOMEM;
+	date_border(s, gap, r);
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	r->clock_ns = t.tv_sec * 1000000000ULL + t.tv_nsec;
 	e = append(s, r);
@@ -340,14 +370,38 @@ static int end_cycle(struct source *s)
 	while (source_wait_room(s, e));
 	if (e)
 		return e;
-	pace(s, &t);
-	have_room(s);
 	journal_end(s->journal, &end);
-	s->mark.cycle_from = s->cycle_first;
-	s->cycle_first = end.seq + 1;
-	s->appended = 0;
+	horizon_border(s->horizon, now_ms(), end.seq);
 	s->mark.epoch = end.epoch;
 	s->mark.seq = end.seq;
+	s->cycle_first = end.seq + 1;
+	s->appended = 0;
+	return 0;
+}
+
+static int end_cycle(struct source *s, bool gap)
+{
+	uint64_t first = s->cycle_first;
+	struct izo_pos end;
+	struct timespec t;
+	int e;
+
+	/* Also when what was pending proved to be outside and left no record. */
+	note_pending(s, !s->appended);
+	if (!s->appended)
+		return 0;
+	journal_end(s->journal, &end);
+	e = horizon_stale(s->horizon, end.seq, emit_open, s);
+	if (e)
+		return e;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	e = source_border(s, gap);
+	if (e)
+		return e;
+	note_pending(s, true);
+	pace(s, &t);
+	have_room(s);
+	s->mark.cycle_from = first;
 	s->mark.pending_from = settle_oldest(s->settle);
 	e = index_commit(s->index, &s->mark);
 	if (e)
@@ -371,5 +425,5 @@ int source_cycle(struct source *s, const struct capture_cycle *c)
 		e = take_marks(s, c);
 	if (!e)
 		e = settle_cycle(s->settle, now_ms(), emit_due, emit_dirty, s);
-	return e ? e : end_cycle(s);
+	return e ? e : end_cycle(s, c->gap);
 }

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
+#include "lento/horizon.h"
 #include "lento/scope.h"
 #include "lento/settle.h"
 #include "lento/source.h"
@@ -32,6 +33,9 @@ struct source {
 	struct index_mark mark;
 	struct capture *capture;
 	struct settle *settle;
+	struct horizon *horizon;
+	struct izo_time began;		/* of the cycle, realtime */
+	struct izo_time known;		/* the same of the last one without a gap */
 	struct scope scope;
 	struct fid_list points, dead;	/* of the cycle */
 	bool rescan;			/* an IZO_RESCAN_TREE came */
@@ -55,6 +59,7 @@ struct source {
 	atomic_bool stop, armed;
 	atomic_bool keep;
 	atomic_ullong keep_from;	/* journal up to here may be trimmed */
+	uint64_t trim_seq, trim_bound;	/* of the last source_trim(); the loop's */
 	pthread_mutex_t lock;
 	struct source_stats stats;
 };
@@ -67,9 +72,20 @@ static inline uint64_t now_ms(void)
 	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
 }
 
+static inline struct izo_time now_real(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (struct izo_time){ .sec = t.tv_sec, .nsec = t.tv_nsec };
+}
+
 /* source_cycle.c: journals one cycle; also with nothing captured, when time
  * makes contents due. */
 int source_cycle(struct source *s, const struct capture_cycle *c);
+/* Ends what was appended with a BORDER, durably: mark.epoch, mark.seq and
+ * cycle_first are behind it. gap: something before it was lost. */
+int source_border(struct source *s, bool gap);
 int source_emit(void *ctx, struct izo_record *r);	/* scope's emit */
 /* After an error of the journal: true when it was full and is to be tried again. */
 bool source_wait_room(struct source *s, int error);

@@ -18,7 +18,7 @@
 #include "lib/codec.h"
 #include "lib/log.h"
 
-#define INDEX_FORMAT	"2"	/* of its tables: another one is built anew */
+#define INDEX_FORMAT	"3"	/* of its tables: another one is built anew */
 
 /* The rules by which the index was built. */
 static uint64_t rules_of(const struct source *s)
@@ -38,33 +38,38 @@ static uint64_t rules_of(const struct source *s)
 	return h;
 }
 
+/* Its first border tells since when capture is whole again. */
+static int begin_epoch(struct source *s)
+{
+	struct izo_pos end;
+	int e = 0;
+
+	journal_end(s->journal, &end);
+	if (end.seq) {
+		do
+			e = journal_new_epoch(s->journal);
+		while (source_wait_room(s, e));
+	}
+	s->began = now_real();
+	return e ? e : source_border(s, false);
+}
+
 /* One pass over the names of the tree; positions of before are void. */
 int source_build_index(struct source *s)
 {
 	uint64_t t0 = now_ms(), n;
-	struct izo_pos end;
 	int e;
 
 	settle_free(s->settle);
 	s->settle = settle_new(s->conf->settle_ms);
 	if (!s->settle)
 		return -ENOMEM;
-	journal_end(s->journal, &end);
-	if (end.seq) {
-		do
-			e = journal_new_epoch(s->journal);
-		while (source_wait_room(s, e));
-		if (e)
-			return e;
-		journal_end(s->journal, &end);
-	}
-	e = index_build(s->index, &s->mount, &n);
+	s->mark = (struct index_mark){ .rules = rules_of(s) };
+	e = begin_epoch(s);
+	if (!e)
+		e = index_build(s->index, &s->mount, &n);
 	if (e)
 		return e;
-	s->mark = (struct index_mark){ .epoch = end.epoch, .seq = end.seq,
-				       .rules = rules_of(s) };
-	s->cycle_first = end.seq + 1;
-	s->appended = 0;
 	s->nagain = 0;
 	e = index_commit(s->index, &s->mark);
 	pthread_mutex_lock(&s->lock);
@@ -108,8 +113,13 @@ static int replay_record(struct source *s, const struct izo_record *r)
 	}
 	/* A cycle of which only a part was journaled gets its border later. */
 	s->appended = r->kind != IZO_BORDER;
-	if (r->kind == IZO_BORDER)
+	if (r->kind == IZO_BORDER) {
 		s->cycle_first = r->seq + 1;
+		s->known = r->attr.ctime;
+		s->mark.horizon_from = r->off;
+	}
+	if (!e)
+		e = horizon_note(s->horizon, r);
 	if (!e && r->ring_seq && r->seq >= s->mark.cycle_from)
 		e = note_again(s, r->ring_seq);
 	if (r->kind == IZO_DUE || (r->kind == IZO_UNLINK && !r->attr.nlink))
@@ -143,6 +153,8 @@ static int replay_journal(struct source *s)
 		from = s->mark.cycle_from;
 	if (s->mark.pending_from && s->mark.pending_from < from)
 		from = s->mark.pending_from;
+	if (s->mark.horizon_from && s->mark.horizon_from < from)
+		from = s->mark.horizon_from;
 	if (from < first)
 		from = first;
 	e = journal_reader_new(s->journal, from, &reader);
@@ -177,6 +189,7 @@ static int bring_up_index(struct source *s, bool adopted)
 		log_warn("fileset %s: capture was not continuous since position %llu: the tree is compared",
 			 s->conf->name, (unsigned long long)
 			 (s->mark.epoch ? s->mark.seq : end.seq));
+	horizon_reset(s->horizon, end.seq + 1);
 	return source_build_index(s);
 }
 

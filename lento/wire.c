@@ -17,7 +17,7 @@
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "wire integers are LE");
 static_assert(sizeof(struct wire_header) == 16, "wire_header");
 static_assert(sizeof(struct wire_hello) == 88, "wire_hello");
-static_assert(sizeof(struct wire_attach) == 112, "wire_attach");
+static_assert(sizeof(struct wire_attach) == 136, "wire_attach");
 static_assert(sizeof(struct wire_attached) == 64, "wire_attached");
 static_assert(sizeof(struct wire_list) == 32, "wire_list");
 static_assert(sizeof(struct wire_want) == 56, "wire_want");

@@ -110,6 +110,8 @@ struct wire_attach {
 	izo_le32 mode;		/* FILL goes on with an unfinished fill */
 	izo_le32 zero;
 	char name[WIRE_NAME_MAX + 1];	/* the fileset's, for messages */
+	struct izo_pos base;	/* FILL: all contents here are at least as new as this
+				 * border; epoch 0: none */
 };
 
 struct wire_attached {

@@ -61,7 +61,7 @@ static const struct rule {
 	[IZO_ENTRY]	= { "entry",	NAME_MAYBE, NAME_NO, DATA_MAYBE_TARGET },
 };
 
-#define FLAGS_KNOWN	(IZO_F_ORIGIN | IZO_F_NAME_CUT | IZO_F_TREE)
+#define FLAGS_KNOWN	(IZO_F_ORIGIN | IZO_F_NAME_CUT | IZO_F_TREE | IZO_F_AS_BASE)
 
 const char *kind_name(unsigned kind)
 {

@@ -76,7 +76,10 @@ enum izo_kind {
 				 * data = struct izo_range[] */
 	IZO_DUE		= 33,	/* contents of obj must be as new as this
 				 * point; data = struct izo_range[] */
-	IZO_BORDER	= 34,	/* batch border: the prefix before it is whole */
+	IZO_BORDER	= 34,	/* batch border: the prefix before it is whole. What
+				 * changed contents after the realtime attr.ctime is
+				 * behind it, or is named by a record from sequence
+				 * off on; off 0: not known */
 	IZO_IMPORT	= 35,	/* a subtree or link came in: obj at dir/name */
 	IZO_EXPEL	= 36,	/* obj (a subtree) left the fileset: dir/name */
 	IZO_GAP		= 37,	/* capture may have lost records: compare */
@@ -92,6 +95,8 @@ enum izo_kind {
 #define IZO_F_ORIGIN	0x0001	/* made by lento's applier: origin_* are set */
 #define IZO_F_NAME_CUT	0x0002	/* name or data did not fit: compare obj */
 #define IZO_F_TREE	0x0004	/* obj is a directory */
+#define IZO_F_AS_BASE	0x0008	/* ENTRY of a file: its contents are those of the
+				 * position `base` in ATTACH */
 
 /* op_flags of SETATTR: the kernel's ia_valid, the same on all kernels. */
 #define IZO_ATTR_MODE	0x0001

@@ -11,8 +11,8 @@
  *   utimens P SEC NSEC | truncate P SIZE | setxattr P NAME VALUE
  *   removexattr P NAME | setacl P NAME VALUE | chattr P FLAGS
  *   fallocate P FLAGS OFF COUNT | write P OFF COUNT CHAR | close P | fsync P
- *   syncfs | remap P OFF COUNT | rescan P   the record alone: who says it has
- *              done it
+ *   syncfs | remap P OFF COUNT | rescan P | openw P   the record alone: who says it
+ *              has done it
  *   cd DIR     paths that do not begin with a slash are from here; cd /: the root
  *   auto 0|1   every operation a cycle of its own (1), or not
  *   cycle      ends the cycle
@@ -388,6 +388,8 @@ static int command(struct capture *c, char *line)
 		return told(c, IZO_REMAP, w);
 	if (!strcmp(w[0], "rescan"))
 		return told(c, IZO_RESCAN, w);
+	if (!strcmp(w[0], "openw"))
+		return told(c, IZO_OPENW, w);
 	for (size_t i = 0; i < sizeof(ops) / sizeof(*ops); i++)
 		if (!strcmp(w[0], ops[i].word))
 			return operate(c, ops[i].op, w, len);

@@ -174,6 +174,7 @@ local_removal() {
 	lento_start beta
 	tell "mkdir d 0755" "create d/f 0644" "write d/f 0 100 x" "close d/f"
 	all_synced
+	pair_quiet 20		# what comes now is no repetition after the fill
 	rm -rf "$(pair_root beta)/d"
 	tell "create d/g 0644" "write d/g 0 50 y" "close d/g"
 	all_synced

@@ -189,11 +189,31 @@ kept_for_pending() {
 	tell "fsync f"
 	soon
 	times beta "fill, stream will start" 1
-	# and not for longer
-	wait_until $((20 * slow)) trimmed_for beta
-	wait_until $((20 * slow)) first_segment_gone
 }
-first_segment_gone() { [ ! -e "$src/.intermezzo/data/journal/kml.0000000000000001" ]; }
+
+# The contents are due, and the disk does not take the record that says so.
+due_is_committed() {
+	local journal
+	settle=4000
+	script_pair alpha beta
+	journal=$src/.intermezzo/data/journal
+	mkdir -p "$journal"
+	truncate -s 100M "$dir/img"
+	mkfs.ext4 -qF "$dir/img"
+	mount -o loop "$dir/img" "$journal"
+	alpha_start
+	lento_start beta
+	tell "create f 0644" "close f"
+	all_synced
+	tell "write f 0 5000 p"
+	wait_until 10 number_is alpha pending 1
+	wait_until 10 trimmed_for beta	# till it is due nothing more is to be written
+	fsfreeze -f "$journal"
+	sleep_steps 80 not_synced || { fsfreeze -u "$journal"; return 1; }
+	fsfreeze -u "$journal"
+	all_synced
+}
+not_synced() { ! pair_is alpha SYNCED || pair_fail "SYNCED before the record is written"; }
 
 # One that is away keeps the journal, also past a restart of the server.
 kept_for_absent() {
@@ -304,6 +324,7 @@ scenario "layout records make their range due" layout_marks
 scenario "contents travel before the records that publish them" contents_first
 scenario "not SYNCED while a replica lags" lag_is_not_synced
 scenario "not SYNCED while contents wait" pending_is_not_synced
+scenario "not SYNCED until the record that contents are due is written" due_is_committed
 scenario "contents that wait outlive a kill" pending_outlives_kill
 scenario "the journal is kept for contents that wait" kept_for_pending
 scenario "the journal is kept for a replica that is away" kept_for_absent
