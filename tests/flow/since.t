@@ -112,7 +112,7 @@ closed_again() {
 changed_here() {
 	begin
 	hole
-	echo local > "$(pair_root beta)/d/f11"
+	printf FILE | dd of="$(pair_root beta)/d/f11" conv=notrunc status=none
 	printf '%s' longer >> "$(pair_root beta)/d/f12"
 	go_on
 	all_synced
