@@ -57,6 +57,8 @@ struct capture_counters {
 					 * recorded */
 	uint64_t kind[64];		/* records per enum izo_kind */
 	uint64_t ring_used_bytes, ring_size_bytes;
+	bool unsure;			/* calls were skipped, and may be made up for
+					 * or be missed */
 };
 
 struct capture_spec {

@@ -504,6 +504,7 @@ static void bpf_source_counters(struct capture *c, struct capture_counters *ret)
 	memcpy(n.kind, k->kind, sizeof(n.kind));
 	pins_missed(&c->pins, missed);
 	n.missed = missed[IZO_TURN_CHANGE];
+	n.unsure = n.missed > c->pins.conf->seen_missed;
 	n.missed_points = missed[IZO_TURN_POINT];
 	for (int t = 0; t < IZO_TURNS; t++)
 		n.caught += k->caught[t] - c->pins.conf->early[t];

@@ -155,7 +155,8 @@ static enum fs_state server_status(struct fileset *f, struct json_object *o,
 
 		json_object_array_add(peers,
 			peer_status(f, f->conf->replicator[i], &tip,
-				    st.pending || st.counters.ring_used_bytes, &s));
+				    st.pending || st.counters.ring_used_bytes ||
+				    st.counters.unsure, &s));
 		state = worse(state, s);
 	}
 	json_object_object_add(o, "peers", peers);

@@ -212,6 +212,7 @@ static int take_records(struct source *s, const struct capture_cycle *c)
 {
 	const unsigned char *p = c->records, *end = p + c->records_bytes;
 
+	s->redone = false;
 	if (s->nagain)
 		qsort(s->again, s->nagain, sizeof(*s->again), compare_u64);
 	while (p < end) {
@@ -227,6 +228,7 @@ static int take_records(struct source *s, const struct capture_cycle *c)
 		p += r->len;
 		if (is_again(s, r->ring_seq)) {
 			/* Journaled by the lento before us; its DUE may not be. */
+			s->redone = true;
 			e = note_contents(s, r);
 			if (e)
 				return e;
@@ -401,7 +403,8 @@ static int end_cycle(struct source *s, bool gap)
 	note_pending(s, true);
 	pace(s, &t);
 	have_room(s);
-	s->mark.cycle_from = first;
+	if (!s->redone)		/* else the ring still has all since then */
+		s->mark.cycle_from = first;
 	s->mark.pending_from = settle_oldest(s->settle);
 	e = index_commit(s->index, &s->mark);
 	if (e)

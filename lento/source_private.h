@@ -48,6 +48,7 @@ struct source {
 	 * hands that cycle out once more. Sequences are taken after the place
 	 * in the ring and may be swapped between neighbours: only an exact
 	 * match tells. Empty but for the first cycle. */
+	bool redone;			/* the cycle had some of them */
 	uint64_t *again;
 	size_t nagain, again_size;
 	/* Marked objects that were found to be none of ours, by hash. */

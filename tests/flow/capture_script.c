@@ -27,7 +27,9 @@
  * A word may hold any byte as %XX. setxattr takes a fourth word: so many times the
  * value. Answers: "ok", or "error TEXT". What was answered with ok survives lento, as a
  * pinned ring does: it lies in PATH.ring until it was released. Where that file is
- * gone there was a hole: nothing is adopted.
+ * gone there was a hole: nothing is adopted. While there is a file PATH.keep at the
+ * start, nothing is released, as if lento died before it could; and what it finds then
+ * belongs to the first cycle.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,7 +60,7 @@ struct capture {
 	char path[100];
 	char line[LINE_MAX_BYTES];
 	size_t line_len;
-	bool auto_cycle, cycle_ready, out, gap, points, early, only_marks, cut;
+	bool auto_cycle, cycle_ready, out, gap, points, early, only_marks, cut, kept;
 	int swapseq;
 	unsigned char *buf;
 	size_t bytes;
@@ -482,6 +484,9 @@ static int script_open(const struct capture_spec *spec, struct capture **ret,
 		e = load_ring(c);
 	if (!e && !c->ring_seq)
 		empty_ring(c);
+	snprintf(ring, sizeof(ring), "%s.keep", c->path);
+	c->kept = !access(ring, F_OK);
+	c->cycle_ready &= !c->kept;
 	c->listen_fd = e ? e : listen_at(c->path);
 	if (c->listen_fd < 0) {
 		snprintf(err, size, "script %s: %s", c->path, strerror(-c->listen_fd));
@@ -540,7 +545,10 @@ static void script_release(struct capture *c)
 		c->nmarks = 0;
 		return;
 	}
-	empty_ring(c);
+	if (c->kept)
+		c->bytes = c->nmarks = 0;
+	else
+		empty_ring(c);
 	c->cycle_ready = false;
 }
 

@@ -161,6 +161,42 @@ pending_outlives_kill() {
 	times beta "fill, stream will start" 1
 }
 
+# Each lento finds in the ring what the one before it has journaled, and did not live
+# to release.
+killed_before_release() {
+	local i
+	script_pair alpha beta
+	alpha_start
+	lento_start beta
+	tell "mkdir d 0755" "create d/f 0644" "close d/f"
+	all_synced
+	lento_stop alpha
+	touch "$dir/sock.keep"
+	for i in 1 2 3 4; do
+		alpha_start
+		tell "auto 0" "mkdir a$i 0755" "rename d/f a$i/f" "create n$i 0644"
+		[ $i = 1 ] || tell "rename a$i/f d/f" "rename a$((i - 1)) a$i/in" "unlink n$((i - 1))"
+		[ $i = 1 ] && tell "rename a1/f d/f"
+		tell cycle
+		wait_until 10 journaled_all
+		wait_until 10 on_replica n$i
+		lento_kill alpha
+	done
+	rm "$dir/sock.keep"
+	alpha_start
+	all_synced
+	times beta "fill, stream will start" 1
+	# each once
+	journal_has 1 '"n1"' create
+	journal_has 1 '"a1"' mkdir
+}
+on_replica() { [ -e "$(pair_root beta)/$1" ]; }
+journal_has() {	# TIMES NAME KIND
+	local n
+	n=$("$B/inconfig/inconfig" log "$src/.intermezzo/data/journal" | grep -cE " $3 .*$2")
+	[ "$n" = "$1" ] || pair_fail "$n times: $3 $2"
+}
+
 many_cycles() {	# N: more than some segments hold
 	local i
 	tell "mkdir many 0755"
@@ -326,6 +362,7 @@ scenario "not SYNCED while a replica lags" lag_is_not_synced
 scenario "not SYNCED while contents wait" pending_is_not_synced
 scenario "not SYNCED until the record that contents are due is written" due_is_committed
 scenario "contents that wait outlive a kill" pending_outlives_kill
+scenario "killed again before the ring was released" killed_before_release
 scenario "the journal is kept for contents that wait" kept_for_pending
 scenario "the journal is kept for a replica that is away" kept_for_absent
 scenario "set-id bits" set_id_bits
