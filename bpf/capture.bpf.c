@@ -251,12 +251,30 @@ static __always_inline int renamed(struct inode *dir, struct dentry *o,
 	return 0;
 }
 
+/* ext4 puts the whiteout at the old name before it finds that the new one cannot be
+ * had, and takes it away again: the directory has another mtime then. */
+static __always_inline int touched(struct inode *dir)
+{
+	struct izo_record *r;
+
+	if (!ours(dir) || own(dir) || outside_inode(dir))
+		return 0;
+	r = plain(IZO_SETATTR, dir);
+	if (!r)
+		return 0;
+	r->op_flags = IZO_ATTR_MTIME | IZO_ATTR_CTIME;
+	end(r, 0);
+	return 0;
+}
+
 SEC("fexit")
 int izo_rename(u64 *ctx)
 {
 	struct inode *dir = (void *)ctx[1];
 
-	if (FAILED(ctx) || !ours(dir))
+	if (FAILED(ctx))
+		return ctx[5] & RENAME_WHITEOUT ? touched(dir) : 0;
+	if (!ours(dir))
 		return 0;
 	return renamed(dir, (void *)ctx[2], (void *)ctx[3], (void *)ctx[4], ctx[5]);
 }

@@ -156,6 +156,7 @@ struct btrfs_inode { struct btrfs_root *root; u64 last_trans; struct inode vfs_i
 #define S_IFCHR		0020000
 #define FMODE_WRITE	0x2
 #define RENAME_EXCHANGE	2
+#define RENAME_WHITEOUT	4
 #define FMODE_CREATED	0x100000
 #define DCACHE_DISCONNECTED_BIT	5	/* 0x20 since 3.12, and in 6.15's enum */
 

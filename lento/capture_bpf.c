@@ -314,6 +314,7 @@ static uint64_t missed_for_good(struct capture *c)
 static void find_gaps(struct capture *c)
 {
 	const struct izo_conf *conf = c->pins.conf;
+	unsigned long long gone;
 
 	c->missed = missed_for_good(c);
 	c->cycle.points_missed = c->points > conf->seen_points;
@@ -330,6 +331,11 @@ static void find_gaps(struct capture *c)
 		    "the dirty maps were full");
 	if (c->copy.broken)
 		gap(c, "%llu records %s", c->copy.broken, "of no sense in the ring");
+	gone = ringseq_read(&c->copy.seq, c->end, ringread_newest(&c->pins.ring));
+	if (gone)
+		gap(c, "%llu records are gone, %s", gone, "though the ring had room");
+	if (c->cycle.gap)
+		ringseq_reset(&c->copy.seq);
 }
 
 static bool losses(const struct capture *c)

@@ -131,6 +131,7 @@ static int take(struct copy *c, const struct izo_record *rec, uint32_t slot)
 		return 1;
 	}
 	c->used += to->len;
+	ringseq_seen(&c->seq, to->ring_seq);
 	return 0;
 }
 

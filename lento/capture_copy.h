@@ -11,8 +11,10 @@
 
 #include "lento/dirtymap.h"
 #include "lento/ringread.h"
+#include "lento/ringseq.h"
 
 struct copy {
+	struct ringseq seq;
 	uint8_t *buf;
 	size_t used, room;
 	unsigned long long broken;	/* in this cycle */

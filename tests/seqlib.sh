@@ -222,7 +222,7 @@ seq_judge() {
 	half=$(mktemp /tmp/izo-seq.XXXXXX)
 	for part in 0 1; do
 		awk -v part=$part -v half=$(((n + 1) / 2)) \
-			'/^== / { on = int(n++ / half) == part } on' "$deck" > "$half"
+			'/^== / { on = int((n++) / half) == part } on' "$deck" > "$half"
 		seq_judge "$half"
 		all+=$seq_bad$'\n'
 	done

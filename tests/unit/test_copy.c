@@ -102,9 +102,44 @@ static void what_makes_no_sense_is_left_out(void **state)
 	broken(a_flag, 1);
 }
 
+/* Places end at 100 apiece; newest: where the next one will be. */
+static unsigned long long read_all(struct ringseq *q, const uint64_t *seq, unsigned n,
+				   uint64_t end, uint64_t newest)
+{
+	for (unsigned i = 0; i < n; i++)
+		ringseq_seen(q, seq[i]);
+	return ringseq_read(q, end, newest);
+}
+#define READ(q, end, newest, ...) ({ uint64_t s_[] = { __VA_ARGS__ }; \
+	read_all(q, s_, sizeof(s_) / sizeof(*s_), end, newest); })
+
+static void a_missing_record_is_lost(void **state)
+{
+	struct ringseq q = { 0 };
+
+	(void)state;
+	assert_int_equal(READ(&q, 300, 300, 7, 8, 9), 0);
+	assert_int_equal(READ(&q, 500, 500, 11, 10), 0);	/* swapped */
+	assert_int_equal(READ(&q, 600, 600, 13), 1);		/* 12 */
+	assert_int_equal(READ(&q, 700, 700, 14), 0);
+	/* 15 may have a place that is not read yet */
+	assert_int_equal(READ(&q, 800, 900, 16), 0);
+	assert_int_equal(READ(&q, 900, 1000, 15), 0);
+	assert_int_equal(READ(&q, 1000, 1100, 18), 0);		/* 17 */
+	assert_int_equal(READ(&q, 1050, 1200, 19), 0);
+	assert_int_equal(READ(&q, 1100, 1200, 20), 1);
+	assert_int_equal(READ(&q, 1200, 1200, 21), 0);
+	/* once more after a restart */
+	assert_int_equal(READ(&q, 1300, 1300, 20, 21, 22), 0);
+	assert_int_equal(READ(&q, 1400, 1400, 200), 177);	/* 23 to 199 */
+	ringseq_reset(&q);
+	assert_int_equal(READ(&q, 1500, 1500, 5000), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_missing_record_is_lost),
 		cmocka_unit_test(what_makes_no_sense_is_left_out),
 	};
 
