@@ -66,15 +66,25 @@ int apply_batch(struct apply *a, const struct wire_batch *b)
 	return 0;
 }
 
+int or_refuse(struct apply *a, int r)
+{
+	if (r < 0)
+		a->in_batch = false;
+	return r;
+}
+
 static int data(struct apply *a, const struct wire_data *d, const void *bytes)
 {
-	int r = d->len ? inflow_data(a, d, bytes) : 0;
+	int r;
 
+	if (!d->ask && !a->in_batch)
+		return -EPROTO;
+	r = d->len ? inflow_data(a, d, bytes) : 0;
 	if (r && d->ask)
 		fill_trouble(a, r, d->ask);
 	else
 		trouble_fid(a, r, &d->fid);
-	return r;
+	return d->ask ? r : or_refuse(a, r);
 }
 
 int apply_data(struct apply *a, const struct wire_data *d, const void *bytes)
@@ -108,7 +118,7 @@ int apply_data_end(struct apply *a, const struct wire_data_end *e)
 {
 	if (e->ask)
 		return fill_data_end(a, e);
-	return a->in_batch ? batch_data_end(a, e) : -EPROTO;
+	return a->in_batch ? or_refuse(a, batch_data_end(a, e)) : -EPROTO;
 }
 
 int batch_intent(struct apply *a)
@@ -225,7 +235,9 @@ int apply_records(struct apply *a, const void *records, size_t bytes)
 		r = each(a, records, bytes, names_prepare);
 	if (!r)
 		r = batch_intent(a);
-	return r ? r : each(a, records, bytes, apply_record);
+	if (!r)
+		r = each(a, records, bytes, apply_record);
+	return or_refuse(a, r);
 }
 
 /* Contents for which no record came are not kept. */

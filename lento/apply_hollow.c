@@ -26,7 +26,7 @@ int apply_hollow(struct apply *a, const struct izo_fid *fids, unsigned n)
 		if (r == -ENOENT)
 			r = 0;
 	}
-	return r;
+	return or_refuse(a, r);
 }
 
 /* The directory's time will be set at the batch's end: to what a record says,
@@ -92,7 +92,7 @@ int apply_withhold(struct apply *a, const void *record, size_t bytes)
 	    !hollow_has(a->hollow, &r->obj))
 		return -EBADMSG;
 	err = batch_intent(a);
-	return err ? err : withhold(a, r);
+	return or_refuse(a, err ? err : withhold(a, r));
 }
 
 static int hollow_at(struct apply *a, const struct izo_fid *peer,

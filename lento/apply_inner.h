@@ -98,6 +98,9 @@ int obj_adopt(struct apply *a, int fd, const struct izo_fid *peer,
 /* The peer's FID of a local object, if its tag and the map agree; otherwise
  * -ENOENT and *ret is its local FID. */
 int obj_owner(struct apply *a, int fd, struct izo_fid *ret);
+/* r. After an error the rest of the batch, which may be on its way, is refused, its
+ * end above all: the position never passes what was not applied. */
+int or_refuse(struct apply *a, int r);
 void surprise(struct apply *a, const struct izo_record *r, const char *what);
 
 /* apply_trouble.c: remembers what an error (0: nothing) was about, if it is the

@@ -398,8 +398,12 @@ static void give_up(struct receive *r, int error)
 	char text[sizeof(r->stats.error)], what[200];
 	bool news;
 
-	if (error == -ENOTCONN)
+	if (error == -ENOTCONN) {
+		/* The link is down; word of it may be on its way, and what came by
+		 * it before is still queued. */
+		attach_later(r);
 		return;
+	}
 	apply_trouble(r->apply, what, sizeof(what));
 	r->apply_failed = true;
 	if (error == -ENOSPC)

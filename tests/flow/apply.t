@@ -50,6 +50,7 @@ for fs in ext4 xfs btrfs; do
 	one $fs each 300
 	one $fs batch 150
 	one $fs kill 60
+	one $fs lose 60
 	one $fs fill 40
 	one $fs fillkill 15
 	one $fs reuse 1

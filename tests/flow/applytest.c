@@ -9,6 +9,8 @@
  *   batch  batches of random sizes cut from a source that has gone on: files
  *          that are gone by then are hollow, and must not be seen
  *   kill   as batch, the applier is killed at random moments
+ *   lose   as batch, and the peer cannot be asked in the midst of one; what was
+ *          queued of it comes all the same, and must not count
  *   fill   a fill of DST with leftovers in it while SRC goes on changing
  *   reuse  a second fill of equal trees must not send contents
  *   bench  small files by the second
@@ -53,6 +55,8 @@ static unsigned seed;
 static bool swap_two;		/* --break: two records in the wrong order */
 static bool watch;		/* look for files that must not be seen */
 static bool reopen;		/* the applier is closed and opened between batches */
+static bool losing, lost;	/* nobody can be asked; lost: in this batch */
+static unsigned losses;
 static bool unguarded;		/* --unguarded: their names are not withheld */
 static uint64_t bytes_sent, files_same, hollows, withhelds;
 
@@ -385,6 +389,8 @@ static int answer_list(uint64_t ask, const struct izo_fid *fid)
 static int on_list(void *ctx, uint64_t ask, const struct izo_fid *fid)
 {
 	(void)ctx;
+	if (losing && !rnd(3))
+		return -ENOTCONN;
 	asked[nasked++] = (struct asked){ .w = { .ask = ask, .fid = *fid } };
 	return 0;
 }
@@ -404,6 +410,8 @@ static int pump(void *ctx)
 	(void)ctx;
 	if (!nasked)
 		return -EDEADLK;
+	if (losing && !rnd(3))
+		return -ENOTCONN;
 	k = asked[i];
 	asked[i] = asked[--nasked];
 	return k.want ? answer_want(&k.w) : answer_list(k.w.ask, &k.w.fid);
@@ -581,6 +589,42 @@ static void contents_of(uint64_t from, uint64_t to)
 	}
 }
 
+/* As the kernel's part does with what has no room: it is fetched. */
+static void make_cut(struct izo_record *r)
+{
+	if (r->kind == IZO_SETATTR && losing && !rnd(3))
+		r->flags |= IZO_F_NAME_CUT;
+}
+
+static void send_records(const struct out *o)
+{
+	int r = apply_records(a, o->p, o->n);
+
+	if (losing && r == -ENOTCONN)
+		lost = true;
+	else if (!lost)
+		need("records", r);
+	else if (!r)
+		die("records after an error were taken", r);
+}
+
+/* The batch that was broken off is as if it had not come. */
+static void after_loss(const struct wire_batch *b, uint64_t from)
+{
+	struct izo_pos pos, durable;
+
+	if (!apply_batch_end(a, &b->last))
+		die("the end of a broken batch was taken", 0);
+	apply_positions(a, &pos, &durable);
+	if (pos.seq != from)
+		die("the position moved", 0);
+	losses++;
+	lost = losing = false;
+	nasked = 0;
+	attach(0);
+	losing = true;
+}
+
 static void send_batch(uint64_t from, uint64_t to)
 {
 	struct wire_batch b = {
@@ -600,15 +644,19 @@ static void send_batch(uint64_t from, uint64_t to)
 			r = journal[from + 1 - (s - from)];
 		o.p = realloc(o.p, o.n + r->len);
 		memcpy(o.p + o.n, r, r->len);
+		make_cut((struct izo_record *)(o.p + o.n));
 		o.n += r->len;
 		if (rnd(4) && s + 1 < to)
 			continue;
-		need("records", apply_records(a, o.p, o.n));
+		send_records(&o);
 		none_seen(s + 1);
 		o.n = 0;
 	}
 	free(o.p);
-	need("batch end", apply_batch_end(a, &b.last));
+	if (lost)
+		after_loss(&b, from);
+	else
+		need("batch end", apply_batch_end(a, &b.last));
 }
 
 static void stream(unsigned most)
@@ -621,7 +669,7 @@ static void stream(unsigned most)
 		if (to > tip)
 			to = tip;
 		send_batch(pos.seq, to);
-		pos.seq = to;
+		apply_positions(a, &pos, &durable);
 		if (reopen && !rnd(10)) {	/* what is withheld outlives it */
 			apply_close(a);
 			begin();
@@ -844,6 +892,19 @@ static bool test_batch(unsigned n)
 	return good;
 }
 
+static bool test_lose(unsigned n)
+{
+	bool good;
+
+	begin();
+	attach(0);
+	apply_close(a);
+	losing = true;
+	good = test_batch(n);
+	printf("# lost its peer %u times\n", losses);
+	return good && losses;
+}
+
 /* One life of the applier; killed after at most us microseconds. */
 static bool life(unsigned us)
 {
@@ -1042,6 +1103,8 @@ int main(int argc, char **argv)
 		good = test_each(n);
 	else if (!strcmp(mode, "batch"))
 		good = test_batch(n);
+	else if (!strcmp(mode, "lose"))
+		good = test_lose(n);
 	else if (!strcmp(mode, "kill"))
 		good = test_kill(n);
 	else if (!strcmp(mode, "fill"))
