@@ -10,8 +10,7 @@
 #ifndef BPF_ATTRS_H
 #define BPF_ATTRS_H
 
-SEC("fexit")
-int izo_setattr(u64 *ctx)
+WORK("fexit", setattr)
 {
 	struct dentry *d = (void *)ctx[1];
 	struct iattr *a = (void *)ctx[2];
@@ -36,8 +35,7 @@ int izo_setattr(u64 *ctx)
 }
 
 /* set_acl took the inode up to 6.1, the dentry since: one program each. */
-SEC("fexit")
-int izo_acl_inode(u64 *ctx)
+WORK("fexit", acl_inode)
 {
 	struct inode *i = (void *)ctx[1];
 
@@ -46,8 +44,7 @@ int izo_acl_inode(u64 *ctx)
 	return acl_set(i, (void *)ctx[2], ctx[3]);
 }
 
-SEC("fexit")
-int izo_acl_dentry(u64 *ctx)
+WORK("fexit", acl_dentry)
 {
 	struct dentry *d = (void *)ctx[1];
 	struct inode *i;
@@ -60,8 +57,7 @@ int izo_acl_dentry(u64 *ctx)
 	return acl_set(i, (void *)ctx[2], ctx[3]);
 }
 
-SEC("fexit")
-int izo_fileattr(u64 *ctx)
+WORK("fexit", fileattr)
 {
 	struct dentry *d = (void *)ctx[1];
 	struct izo_record *r;
@@ -178,8 +174,7 @@ static __always_inline int xattr_set(struct inode *i, u32 prefix, u64 name,
 
 /* ext4_xattr_set(inode, name_index, name, value, value_len, flags). Other
  * indexes: ACLs, encryption contexts, inline data. */
-SEC("fexit")
-int izo_xattr_ext4(u64 *ctx)
+WORK("fexit", xattr_ext4)
 {
 	struct inode *i = (void *)ctx[0];
 	u64 value = 0;
@@ -199,8 +194,7 @@ int izo_xattr_ext4(u64 *ctx)
 }
 
 /* btrfs_setxattr(trans, inode, name, value, size, flags): the full name. */
-SEC("fexit")
-int izo_xattr_btrfs(u64 *ctx)
+WORK("fexit", xattr_btrfs)
 {
 	struct inode *i = (void *)ctx[1];
 	u64 value = 0;
@@ -221,8 +215,7 @@ int izo_xattr_btrfs(u64 *ctx)
 #define XFS_ATTR_PARENT	0x08
 
 /* xfs_attr_set(args, ...). The widths of members differ between versions. */
-SEC("fexit")
-int izo_xattr_xfs(u64 *ctx)
+WORK("fexit", xattr_xfs)
 {
 	struct xfs_da_args *a = (void *)ctx[0];
 	struct inode *i = &a->dp->i_vnode;

@@ -29,6 +29,7 @@ static __always_inline s64 result(u64 *ctx)
 }
 #define FAILED(ctx) ((int)result(ctx) != 0)
 
+#include "bpf/work.bpf.h"
 #include "bpf/acl.bpf.h"
 
 /* A name in a directory. `others`: names the object has besides this one. */
@@ -71,8 +72,7 @@ static __always_inline int created(u32 kind, struct inode *dir, struct dentry *d
 	return entry(kind, dir, d, i, 0);
 }
 
-SEC("fexit")
-int izo_create(u64 *ctx)
+WORK("fexit", create)
 {
 	struct inode *dir = (void *)ctx[1];
 	struct dentry *d = (void *)ctx[2];
@@ -85,8 +85,7 @@ int izo_create(u64 *ctx)
 /* From 6.15 on the result is a dentry: NULL, an error, or, for filesystems
  * that find the inode aliased, another one than was asked for. Those with a
  * local directory return NULL, so the argument's inode is the right one. */
-SEC("fexit")
-int izo_mkdir(u64 *ctx)
+WORK("fexit", mkdir)
 {
 	struct inode *dir = (void *)ctx[1];
 	struct dentry *d = (void *)ctx[2];
@@ -97,8 +96,7 @@ int izo_mkdir(u64 *ctx)
 	return created(IZO_MKDIR, dir, d, d->d_inode);
 }
 
-SEC("fexit")
-int izo_mknod(u64 *ctx)
+WORK("fexit", mknod)
 {
 	struct inode *dir = (void *)ctx[1];
 	struct dentry *d = (void *)ctx[2];
@@ -111,8 +109,7 @@ int izo_mknod(u64 *ctx)
 		       dir, d, i);
 }
 
-SEC("fexit")
-int izo_link(u64 *ctx)
+WORK("fexit", link)
 {
 	struct inode *dir = (void *)ctx[1];
 	struct dentry *d = (void *)ctx[2];
@@ -125,8 +122,7 @@ int izo_link(u64 *ctx)
 }
 
 /* xfs has one function for unlink and rmdir. */
-SEC("fexit")
-int izo_unlink(u64 *ctx)
+WORK("fexit", unlink)
 {
 	struct inode *dir = (void *)ctx[0];
 	struct dentry *d = (void *)ctx[1];
@@ -140,8 +136,7 @@ int izo_unlink(u64 *ctx)
 	return entry(IZO_UNLINK, dir, d, i, i->i_nlink);
 }
 
-SEC("fexit")
-int izo_rmdir(u64 *ctx)
+WORK("fexit", rmdir)
 {
 	struct inode *dir = (void *)ctx[0];
 	struct dentry *d = (void *)ctx[1];
@@ -151,8 +146,7 @@ int izo_rmdir(u64 *ctx)
 	return entry(IZO_RMDIR, dir, d, d->d_inode, 0);
 }
 
-SEC("fexit")
-int izo_symlink(u64 *ctx)
+WORK("fexit", symlink)
 {
 	struct inode *dir = (void *)ctx[1];
 	struct dentry *d = (void *)ctx[2];
@@ -267,8 +261,7 @@ static __always_inline int touched(struct inode *dir)
 	return 0;
 }
 
-SEC("fexit")
-int izo_rename(u64 *ctx)
+WORK("fexit", rename)
 {
 	struct inode *dir = (void *)ctx[1];
 
@@ -279,8 +272,7 @@ int izo_rename(u64 *ctx)
 	return renamed(dir, (void *)ctx[2], (void *)ctx[3], (void *)ctx[4], ctx[5]);
 }
 
-SEC("fexit")
-int izo_tmpfile(u64 *ctx)
+WORK("fexit", tmpfile)
 {
 	struct inode *dir = (void *)ctx[1];
 	struct file *f = (void *)ctx[2];

@@ -13,7 +13,7 @@
 
 #include "intermezzo/record.h"
 
-#define IZO_CAPTURE_LAYOUT	3
+#define IZO_CAPTURE_LAYOUT	4
 #define IZO_CAPTURE_MAGIC	0x3154504143305a49ULL	/* "IZ0CAPT1" */
 
 #define IZO_ROOTS_MAX		8
@@ -33,6 +33,8 @@ enum izo_turn { IZO_TURN_CHANGE = 0, IZO_TURN_POINT = 1, IZO_TURNS = 2 };
 struct izo_fixed {
 	__u32 fs;		/* enum izo_fs */
 	__u32 filter;		/* directory filesets: climb to the roots */
+	__u32 never;		/* 0 (work.bpf.h) */
+	__u32 zero;
 };
 
 /* Slots of the outer map izo_dirty. */

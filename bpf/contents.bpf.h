@@ -17,8 +17,7 @@ static __always_inline bool file_passes(struct file *f, struct inode *i)
 
 /* An existing file: one that this open made has its own record, and one
  * without any name cannot be missed by name. */
-SEC("fexit")
-int izo_open(u64 *ctx)
+WORK("fexit", open)
 {
 	struct inode *i = (void *)ctx[0];
 	struct file *f = (void *)ctx[1];
@@ -36,8 +35,7 @@ int izo_open(u64 *ctx)
 }
 
 /* At the entry: write access is given back after release. */
-SEC("fentry")
-int izo_release(u64 *ctx)
+WORK("fentry", release)
 {
 	struct inode *i = (void *)ctx[0];
 	struct file *f = (void *)ctx[1];
@@ -55,8 +53,7 @@ int izo_release(u64 *ctx)
 	return 0;
 }
 
-SEC("fexit")
-int izo_fsync(u64 *ctx)
+WORK("fexit", fsync)
 {
 	struct file *f = (void *)ctx[0];
 	struct inode *i = f->f_inode;
@@ -71,8 +68,7 @@ int izo_fsync(u64 *ctx)
 }
 
 /* sync_fs(sb, wait): of sync(2) and syncfs(2) the pass that waits. */
-SEC("fexit")
-int izo_syncfs(u64 *ctx)
+WORK("fexit", syncfs)
 {
 	struct super_block *sb = (void *)ctx[0];
 	struct izo_record *r;
@@ -89,8 +85,7 @@ int izo_syncfs(u64 *ctx)
 	return 0;
 }
 
-SEC("fexit")
-int izo_falloc(u64 *ctx)
+WORK("fexit", falloc)
 {
 	struct file *f = (void *)ctx[0];
 	struct inode *i = f->f_inode;
@@ -115,8 +110,7 @@ int izo_falloc(u64 *ctx)
 }
 
 /* remap_file_range(in, pos_in, out, pos_out, len, flags): bytes or error. */
-SEC("fexit")
-int izo_remap(u64 *ctx)
+WORK("fexit", remap)
 {
 	struct file *out = (void *)ctx[2];
 	struct inode *i = out->f_inode;
@@ -157,8 +151,7 @@ int izo_umount(u64 *ctx)
 
 /* ext4's ioctls that change what a file holds: MOVE_EXT, SWAP_BOOT, and
  * SETVERSION. The last two change the generation and with it the FID. */
-SEC("fexit")
-int izo_ioctl_ext4(u64 *ctx)
+WORK("fexit", ioctl_ext4)
 {
 	struct file *f = (void *)ctx[0];
 	u32 cmd = ctx[1];
@@ -174,8 +167,7 @@ int izo_ioctl_ext4(u64 *ctx)
 
 /* ext4_move_extents(file, donor, ...): the donor gets what the file's blocks
  * held, and has a record of its own. A call that failed may have moved some. */
-SEC("fexit")
-int izo_move_ext4(u64 *ctx)
+WORK("fexit", move_ext4)
 {
 	struct file *donor = (void *)ctx[1];
 
@@ -184,8 +176,7 @@ int izo_move_ext4(u64 *ctx)
 }
 
 /* xfs_swap_extents(ip, tip, sxp): xfs_fsr. */
-SEC("fexit")
-int izo_swap_xfs(u64 *ctx)
+WORK("fexit", swap_xfs)
 {
 	struct xfs_inode *a = (void *)ctx[0], *b = (void *)ctx[1];
 
@@ -197,8 +188,7 @@ int izo_swap_xfs(u64 *ctx)
 }
 
 /* xfs_exchange_range(fxr), 6.10 on. */
-SEC("fexit")
-int izo_exch_xfs(u64 *ctx)
+WORK("fexit", exch_xfs)
 {
 	struct xfs_exchrange *fxr = (void *)ctx[0];
 
@@ -214,8 +204,7 @@ int izo_exch_xfs(u64 *ctx)
  * by number, which may be anywhere. */
 #define BTRFS_IOC(nr)	(0x9400 | (nr))
 
-SEC("fexit")
-int izo_ioctl_btrfs(u64 *ctx)
+WORK("fexit", ioctl_btrfs)
 {
 	struct file *f = (void *)ctx[0];
 	u32 cmd = ctx[1];
@@ -241,8 +230,7 @@ int izo_ioctl_btrfs(u64 *ctx)
 }
 
 /* btrfs_do_encoded_write(iocb, from, encoded) */
-SEC("fexit")
-int izo_encoded(u64 *ctx)
+WORK("fexit", encoded)
 {
 	struct kiocb *iocb = (void *)ctx[0];
 

@@ -209,8 +209,7 @@ static __always_inline void synced_write(struct kiocb *iocb, struct iomap_dio *d
 		end(r, 0);
 }
 
-SEC("fentry/iomap_dio_complete")
-int izo_dio_in(u64 *ctx)
+WORK("fentry/iomap_dio_complete", dio_in)
 {
 	struct iomap_dio *dio = (void *)ctx[0];
 	struct kiocb *iocb = dio->iocb;
@@ -234,8 +233,7 @@ int izo_dio_in(u64 *ctx)
 	return 0;
 }
 
-SEC("fexit/iomap_dio_complete")
-int izo_dio_out(u64 *ctx)
+WORK("fexit/iomap_dio_complete", dio_out)
 {
 	struct dio_key dk = { ctx[0], bpf_get_current_pid_tgid() };
 	struct dio_range *range, copy;

@@ -88,7 +88,7 @@ static int pin_maps(struct capture_pins *p, struct bpf_object *obj)
 		const char *name = bpf_map__name(m);
 		int r;
 
-		if (!strncmp(name, ".rodata", 7) ||
+		if (!strncmp(name, ".rodata", 7) || !strncmp(name, "izn_", 4) ||
 		    (obj == p->turns && !strncmp(name, ".data", 5)))
 			continue;
 		r = pin(p, bpf_map__fd(m), "map", name);

@@ -12,7 +12,9 @@
 #include "lib/codec.h"
 
 #define BORDERS		32
-#define APART_MS	(HORIZON_S * 1000ULL / (BORDERS - 2))
+#define APART_MS	(horizon_seconds * 1000ULL / (BORDERS - 2))
+
+unsigned horizon_seconds = HORIZON_S;
 
 struct writer {
 	struct izo_fid fid;
@@ -207,7 +209,7 @@ static uint64_t long_ago(const struct horizon *h, uint64_t now_ms)
 	for (unsigned i = 0; i < BORDERS; i++) {
 		const struct border *b = &h->border[(h->newest + BORDERS - i) % BORDERS];
 
-		if (b->seq && now_ms - b->ms >= HORIZON_S * 1000ULL)
+		if (b->seq && now_ms - b->ms >= horizon_seconds * 1000ULL)
 			return b->seq + 1;
 	}
 	return h->floor;

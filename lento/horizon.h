@@ -22,6 +22,9 @@
 #define HORIZON_STALE		65536	/* records: a file open for longer is named anew */
 #define HORIZON_EACH		8	/* that many for each open file, if more */
 
+/* HORIZON_S; tests of what comes after it do not wait for so long. */
+extern unsigned horizon_seconds;
+
 struct horizon;
 
 struct horizon *horizon_new(void);

@@ -121,7 +121,7 @@ int since_read(struct since *s, struct journal *j, const struct izo_pos *base,
 	s->known = !e && !no;
 	if (s->known) {
 		s->before = border.attr.ctime;
-		s->before.sec -= HORIZON_S;
+		s->before.sec -= horizon_seconds;
 	} else {
 		fidtab_done(&s->touched);
 	}

@@ -43,6 +43,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "lento/capture.h"
+#include "lento/horizon.h"
 #include "lib/cleanup.h"
 #include "lib/codec.h"
 #include "lib/io.h"
@@ -473,6 +474,8 @@ static int script_open(const struct capture_spec *spec, struct capture **ret,
 	snprintf(c->path, sizeof(c->path), "%s", spec->script);
 	snprintf(ring, sizeof(ring), "%s.ring", c->path);
 	pthread_mutex_init(&c->lock, NULL);
+	if (getenv("IZO_HORIZON_S"))
+		horizon_seconds = number(getenv("IZO_HORIZON_S"));
 	c->conn_fd = -1;
 	c->auto_cycle = true;
 	c->buf = malloc(BUFFER_BYTES);

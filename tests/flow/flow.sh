@@ -149,3 +149,22 @@ all_synced() {	# quiet and identical
 	pair_quiet $((60 * slow))
 	pair_same "$@" || pair_fail "the trees differ"
 }
+
+# Another program has a lease on a file (Samba's oplocks, delegations of the NFS
+# server): an open that cannot wait fails until it gives it up.
+lease() {	# FILE SECONDS: held until that long after somebody opens it
+	exec {leased}< <(exec /usr/bin/python3 - "$1" "$2" <<-'PY'
+		import fcntl, signal, sys, time
+		signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
+		f = open(sys.argv[1], "r+b")
+		fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+		print("held", flush=True)
+		signal.sigwait([signal.SIGIO])
+		print("wanted", flush=True)
+		time.sleep(float(sys.argv[2]))
+		fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+	PY
+	)
+	lease_is held
+}
+lease_is() { local line; read -r -t 20 line <&"$leased" && [ "$line" = "$1" ]; }

@@ -212,6 +212,7 @@ trimmed_for() {	# HOST
 
 # A DIRTY record of long ago is all that tells of contents that wait.
 kept_for_pending() {
+	export IZO_HORIZON_S=1
 	slow_pair alpha beta
 	tell "create f 0644" "close f"
 	soon
@@ -225,7 +226,13 @@ kept_for_pending() {
 	tell "fsync f"
 	soon
 	times beta "fill, stream will start" 1
+	# and not for longer: by what comes after the horizon
+	sleep_steps 40 true
+	tell "chmod f 0600"
+	wait_until $((20 * slow)) trimmed_for beta
+	wait_until $((20 * slow)) first_segment_gone
 }
+first_segment_gone() { [ ! -e "$src/.intermezzo/data/journal/kml.0000000000000001" ]; }
 
 # The contents are due, and the disk does not take the record that says so.
 due_is_committed() {
@@ -253,6 +260,7 @@ not_synced() { ! pair_is alpha SYNCED || pair_fail "SYNCED before the record is 
 
 # One that is away keeps the journal, also past a restart of the server.
 kept_for_absent() {
+	export IZO_HORIZON_S=1
 	script_pair alpha beta gamma
 	alpha_start
 	lento_start beta

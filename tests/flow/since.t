@@ -124,19 +124,18 @@ cut_off() {
 	begin
 	hole
 	echo behind > "$src/d/f13"
-	tell_sent() { grep -q "contents are compared where" "$dir/alpha/log"; }
 	lento_stop beta
 	alpha_start
+	lease "$src/d/f20" 1		# alpha waits in the midst of its answer
 	lento_start beta
-	wait_until $((20 * slow)) tell_sent
+	lease_is wanted
 	lento_kill beta
-	hole				# once more, while the replica may be half done
+	hole				# once more
 	echo behind > "$src/d/f14"
 	alpha_start
 	lento_start beta
 	all_synced
-	[ "$(pair_number beta fill_kept)" -ge $((files - 2 - files / 2)) ] ||
-		pair_fail "only $(pair_number beta fill_kept) kept"
+	kept_is $((files - 2))
 }
 
 not_known() {	# WHY
