@@ -228,7 +228,7 @@ kept_for_pending() {
 	times beta "fill, stream will start" 1
 	# and not for longer: by what comes after the horizon
 	sleep_steps 40 true
-	tell "chmod f 0600"
+	tell "close f"		# else it is open for writing, and named from then on
 	wait_until $((20 * slow)) trimmed_for beta
 	wait_until $((20 * slow)) first_segment_gone
 }
