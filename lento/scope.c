@@ -4,6 +4,7 @@
  */
 #include "lento/scope.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -290,20 +291,52 @@ static int exchange_across(struct scope *s, const struct izo_record *r, bool in,
 	return e ? e : rename_in(s, r);
 }
 
+/* Reading the directory waits until nobody changes it. */
+static void wait_for_lock(int dir_fd)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_NOATIME | O_CLOEXEC);
+	_cleanup_dir_ DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (d)
+		(void)readdir(d);
+	else
+		cleanup_fd(&fd);
+}
+
+/* What stands at the first name of r, O_PATH, with its FID; or -1. */
+static int look_at_name(struct scope *s, int dir, const struct izo_record *r,
+			struct izo_fid *ret)
+{
+	_cleanup_fd_ int fd = -1;
+	char name[IZO_NAME_MAX + 1];
+
+	record_name_str(record_name(r), r->name_len, name);
+	fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fid_of(s->mount, fd, "", ret))
+		return -1;
+	return take_fd(&fd);
+}
+
 /* RENAME_WHITEOUT leaves a character device 0/0 at the old name, for which the
  * kernel makes no record of its own. */
 static int whiteout(struct scope *s, const struct izo_record *r)
 {
 	_cleanup_fd_ int dir = fid_open(s->mount, &r->dir, O_PATH | O_DIRECTORY);
 	_cleanup_fd_ int fd = -1;
-	char name[IZO_NAME_MAX + 1];
 	struct izo_attr attr;
 	struct izo_fid fid;
 
-	record_name_str(record_name(r), r->name_len, name);
-	fd = dir < 0 ? -1 : openat(dir, name, O_PATH | O_NOFOLLOW);
-	if (fd < 0 || fid_of(s->mount, fd, "", &fid) || fid_attr(fd, &attr) ||
-	    !S_ISCHR(attr.mode) || attr.rdev)
+	if (dir < 0)
+		return 0;
+	fd = look_at_name(s, dir, r, &fid);
+	if (fd >= 0 && fid_eq(&fid, &r->obj)) {
+		/* The filesystem has done it, the names in memory (d_move) have not
+		 * moved yet. */
+		cleanup_fd(&fd);
+		wait_for_lock(dir);
+		fd = look_at_name(s, dir, r, &fid);
+	}
+	if (fd < 0 || fid_attr(fd, &attr) || !S_ISCHR(attr.mode) || attr.rdev)
 		return 0;	/* gone again: missed_whiteout() sees it go */
 	return give_whiteout(s, r, &fid, &attr, fd);
 }
