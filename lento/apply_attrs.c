@@ -243,6 +243,10 @@ int attrs_note_times(struct apply *a, const struct izo_record *r)
 	int err = 0;
 
 	switch (r->kind) {
+	case IZO_IMPORT:	/* not what was told of it before it left */
+		if (!S_ISDIR(r->attr.mode))
+			break;
+		/* fallthrough */
 	case IZO_MKDIR:
 		err = note_time(a, &r->obj, &r->attr.mtime);
 		break;
@@ -257,7 +261,6 @@ int attrs_note_times(struct apply *a, const struct izo_record *r)
 	case IZO_LINK:
 	case IZO_UNLINK:
 	case IZO_RMDIR:
-	case IZO_IMPORT:
 	case IZO_EXPEL:
 		break;
 	default:

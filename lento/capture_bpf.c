@@ -267,6 +267,8 @@ static int bpf_source_open(const struct capture_spec *spec, struct capture **ret
 		r = arm(c, spec, err, size);
 	if (!r)
 		r = waiting(c);
+	if (!r)
+		r = ringseq_init(&c->copy.seq, c->pins.ring.size);
 	if (r) {
 		bpf_source_close(c, adopted);
 		return r;

@@ -159,6 +159,7 @@ int copy_ring(struct copy *c, const struct ringread *r, uint64_t end)
 void copy_done(struct copy *c)
 {
 	free(c->buf);
+	ringseq_done(&c->seq);
 	memset(c, 0, sizeof(*c));
 }
 

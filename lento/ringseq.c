@@ -4,63 +4,105 @@
  */
 #include "lento/ringseq.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include "intermezzo/record.h"
 
-static void take_out(struct ringseq *q, unsigned i)
+int ringseq_init(struct ringseq *q, size_t ring_bytes)
 {
-	q->missing[i] = q->missing[--q->nmissing];
+	/* twice as many as have room */
+	size_t most = 2 * ring_bytes / IZO_RECORD_FIXED, bits = 4096;
+
+	while (bits < most)
+		bits *= 2;
+	*q = (struct ringseq){ .bits = bits };
+	q->seen = calloc(bits / 64, sizeof(*q->seen));
+	return q->seen ? 0 : -ENOMEM;
 }
 
-/* Sequences from q->next up to seq are passed over. */
-static void pass_over(struct ringseq *q, uint64_t seq)
+void ringseq_done(struct ringseq *q)
 {
-	while (q->next < seq && q->nmissing < RINGSEQ_MISSING) {
-		q->missing[q->nmissing].seq = q->next++;
-		q->missing[q->nmissing++].pos = 0;
-	}
-	/* More than can be on their way at once. */
-	q->lost += seq - q->next;
-	q->next = seq;
+	free(q->seen);
+	*q = (struct ringseq){ 0 };
+}
+
+static uint64_t *word(struct ringseq *q, uint64_t seq)
+{
+	return &q->seen[seq % q->bits / 64];
+}
+
+static bool take(struct ringseq *q, uint64_t seq)
+{
+	uint64_t bit = 1ull << seq % 64, *w = word(q, seq);
+	bool had = *w & bit;
+
+	*w &= ~bit;
+	return had;
+}
+
+/* Up to `to` nothing is waited for. Returns how many were not seen. */
+static unsigned long long move_to(struct ringseq *q, uint64_t to)
+{
+	unsigned long long missing = 0;
+
+	for (; q->next < to; q->next++)
+		missing += !take(q, q->next);
+	return missing;
 }
 
 void ringseq_seen(struct ringseq *q, uint64_t seq)
 {
 	if (!q->begun) {
 		q->begun = true;
-		q->next = seq;
+		q->next = q->top = seq;
 	}
-	if (seq >= q->next) {
-		pass_over(q, seq);
-		q->next = seq + 1;
+	if (seq < q->next)	/* handed out once more, or from before we began */
 		return;
-	}
-	for (unsigned i = 0; i < q->nmissing; i++)
-		if (q->missing[i].seq == seq) {
-			take_out(q, i);
-			return;
+	if (seq - q->next >= q->bits) {
+		/* more than can be on their way at once */
+		uint64_t to = seq - q->bits + 1;
+
+		q->lost += move_to(q, to < q->top ? to : q->top);
+		if (to > q->next) {
+			q->lost += to - q->next;
+			q->next = to;
 		}
-	/* handed out once more, or from before we began */
+	}
+	*word(q, seq) |= 1ull << seq % 64;
+	if (seq >= q->top)
+		q->top = seq + 1;
+}
+
+static void pass_seen(struct ringseq *q)
+{
+	while (q->next < q->top && *word(q, q->next) & 1ull << q->next % 64)
+		take(q, q->next++);
 }
 
 unsigned long long ringseq_read(struct ringseq *q, uint64_t end, uint64_t newest)
 {
 	unsigned long long lost = q->lost;
 
-	for (unsigned i = 0; i < q->nmissing;) {
-		if (!q->missing[i].pos)
-			q->missing[i].pos = newest;
-		if (q->missing[i].pos <= end) {
-			lost++;
-			take_out(q, i);
-		} else {
-			i++;
-		}
-	}
 	q->lost = 0;
-	return lost;
+	for (;;) {
+		pass_seen(q);
+		if (q->next >= q->wait_top)
+			q->wait_top = 0;
+		if (q->next == q->top)
+			return lost;
+		if (!q->wait_top) {
+			q->wait_top = q->top;
+			q->wait_pos = newest;
+		}
+		if (q->wait_pos > end)
+			return lost;
+		lost += move_to(q, q->wait_top);
+	}
 }
 
 void ringseq_reset(struct ringseq *q)
 {
-	memset(q, 0, sizeof(*q));
+	memset(q->seen, 0, q->bits / 8);
+	*q = (struct ringseq){ .seen = q->seen, .bits = q->bits };
 }

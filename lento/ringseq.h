@@ -1,29 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * ringseq.h: is a record missing in the ring? Each record takes a sequence after its
- * place in the ring, so neighbours may be swapped; but when everything that had a
- * place while a sequence was missed has been read, that record is lost, and no
- * counter may tell of it: seen on Linux 7.3, where two programs got the same place
+ * place in the ring, so sequences come in another order, by as many as have a place at
+ * the same time. But when everything that had a place while a sequence was missed has
+ * been read, that record is lost, and no counter may tell of it: seen on Linux 7.3
  * (decisions/0008).
  */
 #ifndef LENTO_RINGSEQ_H
 #define LENTO_RINGSEQ_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#define RINGSEQ_MISSING	64
-
 struct ringseq {
+	uint64_t *seen;		/* one bit a sequence, from `next` on, in a circle */
+	size_t bits;
 	bool begun;
-	uint64_t next;			/* all below were seen, but for the missing */
-	unsigned nmissing;
-	struct {
-		uint64_t seq, pos;	/* pos: see ringseq_read; 0: not yet known */
-	} missing[RINGSEQ_MISSING];
+	uint64_t next;		/* the lowest that was not seen */
+	uint64_t top;		/* behind the highest that was */
+	uint64_t wait_top, wait_pos;	/* what is missing below wait_top is lost when
+				 * all places below wait_pos were read; 0: nothing */
 	unsigned long long lost;	/* since the last ringseq_read */
 };
 
+/* For a ring of so many bytes. 0 or -ENOMEM. */
+int ringseq_init(struct ringseq *q, size_t ring_bytes);
+void ringseq_done(struct ringseq *q);
 /* A record of the ring has that sequence. */
 void ringseq_seen(struct ringseq *q, uint64_t seq);
 /* Everything up to the position end was read, newest is where the next place will

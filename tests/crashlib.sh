@@ -40,9 +40,10 @@ crash_table() {	# HOST linear|error: without a word to the filesystem
 	linear) echo "0 $size linear $disk 0" ;;
 	error) echo "0 $size error" ;;
 	esac > "$crash_dir/table"
-	if [ ! -e "/dev/mapper/$name" ]; then
+	if ! dmsetup status "$name" > /dev/null 2>&1; then
+		# nobody makes its node, nor takes away the one of before
 		dmsetup create "$name" --noudevsync < "$crash_dir/table" &&
-			dmsetup mknodes "$name"
+			rm -f "/dev/mapper/$name" && dmsetup mknodes "$name"
 		return
 	fi
 	dmsetup suspend --nolockfs --noflush "$name" &&

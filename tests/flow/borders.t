@@ -102,11 +102,29 @@ gone_before_the_walk() {
 	no_surprise
 }
 
+# What left and comes back has the time that it has now, whatever was told of it before
+# in the same batch.
+comes_back_older() {
+	border_pair
+	mkdir "$dir/outside/o"
+	tell "mkdir d 0755" "create d/f 0644" "mkdir e 0755"
+	all_synced
+	tell "auto 0" "utimens d 2000000 222" "rename d $out/o 2" \
+		"utimens $out/o 3000000 333" "rename $out/o e/x" "cycle" "auto 1"
+	no_surprise
+	tell "rename e/x $out/y"
+	no_surprise
+	touch -d @4000000.000000444 "$dir/outside/y"
+	tell "rename $out/y y"
+	no_surprise
+}
+
 journaled() { "$B/inconfig/inconfig" log "$src/.intermezzo/data/journal" | grep -q "\"$1\""; }
 
 scenario "1500 random lines across the border" at_random
 scenario "1500 random lines across the border, 20 a cycle" at_random_in_cycles
 scenario "a child that left its directory outside" child_stays_out
 scenario "names that were gone before their directory was walked" gone_before_the_walk
+scenario "a directory that comes back with another time" comes_back_older
 scenario "files that were gone with their directory" gone_with_its_directory
 flow_done

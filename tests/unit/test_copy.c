@@ -60,6 +60,7 @@ static void broken(void (*spoil)(struct izo_record *r), unsigned expected)
 	struct ring *r = new_ring();
 	struct copy c = { 0 };
 
+	assert_int_equal(ringseq_init(&c.seq, RING), 0);
 	slot(r, good, good->len + 64, 0);
 	spoil(slot(r, good, good->len + 64, 0));
 	slot(r, good, good->len, DISCARD);
@@ -115,9 +116,10 @@ static unsigned long long read_all(struct ringseq *q, const uint64_t *seq, unsig
 
 static void a_missing_record_is_lost(void **state)
 {
-	struct ringseq q = { 0 };
+	struct ringseq q;
 
 	(void)state;
+	assert_int_equal(ringseq_init(&q, RING), 0);
 	assert_int_equal(READ(&q, 300, 300, 7, 8, 9), 0);
 	assert_int_equal(READ(&q, 500, 500, 11, 10), 0);	/* swapped */
 	assert_int_equal(READ(&q, 600, 600, 13), 1);		/* 12 */
@@ -134,12 +136,40 @@ static void a_missing_record_is_lost(void **state)
 	assert_int_equal(READ(&q, 1400, 1400, 200), 177);	/* 23 to 199 */
 	ringseq_reset(&q);
 	assert_int_equal(READ(&q, 1500, 1500, 5000), 0);
+	/* beyond what a ring can hold */
+	assert_int_equal(READ(&q, 1600, 1600, 1000000, 1000002), 994999 + 1);
+	assert_int_equal(READ(&q, 1700, 1700, 1000003), 0);
+	ringseq_done(&q);
+}
+
+/* Who has the first place takes the last sequence. */
+static void a_task_stands_still(void **state)
+{
+	enum { N = 150 };
+	uint64_t seq[N + 1];
+	struct ringseq q;
+
+	(void)state;
+	assert_int_equal(ringseq_init(&q, RING), 0);
+	assert_int_equal(READ(&q, 100, 100, 1), 0);
+	seq[0] = N + 2;
+	for (unsigned i = 1; i <= N; i++)
+		seq[i] = i + 1;
+	assert_int_equal(read_all(&q, seq, N + 1, 20000, 20000), 0);
+	/* the same, in two reads */
+	for (unsigned i = 0; i <= N; i++)
+		seq[i] += N + 1;
+	assert_int_equal(read_all(&q, seq, 40, 24000, 40000), 0);
+	assert_int_equal(read_all(&q, seq + 40, N + 1 - 40, 40000, 50000), 0);
+	assert_int_equal(READ(&q, 51000, 51000, 2 * N + 3), 0);
+	ringseq_done(&q);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_missing_record_is_lost),
+		cmocka_unit_test(a_task_stands_still),
 		cmocka_unit_test(what_makes_no_sense_is_left_out),
 	};
 
