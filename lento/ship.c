@@ -194,22 +194,20 @@ int ship_wait_growth(struct ship *s, uint64_t until_ms)
 
 /* --- the thread ------------------------------------------------------- */
 
-static int look_back(struct ship *s)
+static void look_back(struct ship *s)
 {
 	char why[80];
-	int e = since_read(&s->since, source_journal(s->source), &s->attach.base,
-			   why, sizeof(why));
 
-	if (!e && s->since.known)
+	if (since_read(&s->since, source_journal(s->source), &s->attach.base, why,
+		       sizeof(why)))
 		log_info("fileset %s, peer %s: contents are compared where they may "
 			 "have changed since its position %llu: what the journal "
 			 "names (%u files) and what has a later ctime", s->fileset,
 			 link_peer(s->link), (unsigned long long)s->attach.base.seq,
 			 s->since.touched.used);
-	else if (!e)
+	else
 		log_info("fileset %s, peer %s: all contents are compared: %s",
 			 s->fileset, link_peer(s->link), why);
-	return e;
 }
 
 static int send_attached(struct ship *s)
@@ -228,11 +226,8 @@ static int send_attached(struct ship *s)
 		m.mode = WIRE_MODE_FILL;
 		m.pos = tip;
 	}
-	if (m.mode == WIRE_MODE_FILL) {
-		e = look_back(s);
-		if (e)
-			return e;
-	}
+	if (m.mode == WIRE_MODE_FILL)
+		look_back(s);
 	pthread_mutex_lock(&s->lock);
 	s->stats.start = m.pos;
 	s->stats.needs = s->since.known ? s->attach.base : m.pos;

@@ -102,23 +102,25 @@ static int scan(struct since *s, struct journal *j, uint64_t from,
 	return e < 0 ? e : 0;
 }
 
-int since_read(struct since *s, struct journal *j, const struct izo_pos *base,
-	       char *why, size_t why_size)
+bool since_read(struct since *s, struct journal *j, const struct izo_pos *base,
+		char *why, size_t why_size)
 {
 	struct izo_record border;
 	const char *no = NULL;
-	int e = base->epoch ? read_border(j, base, &border) : -ESTALE;
+	int e = base->epoch ? read_border(j, base, &border) : 0;
 
-	if (e == -ESTALE)
-		no = base->epoch ? "its last position is not in the journal" :
-				   "it has no position";
+	if (!base->epoch)
+		no = "it has no position";
+	else if (e == -ESTALE)
+		no = "its last position is not in the journal";
 	else if (!e && !border.off)
 		no = "its last position has no date";
 	else if (!e)
 		e = scan(s, j, border.off, &no);
-	if (e == -ESTALE && !no)
-		no = "the journal before its last position is gone";
-	s->known = !e && !no;
+	if (e && !no)
+		no = e == -ESTALE ? "the journal before its last position is gone" :
+				    "the journal before its end cannot be read";
+	s->known = !no;
 	if (s->known) {
 		s->before = border.attr.ctime;
 		s->before.sec -= horizon_seconds;
@@ -126,7 +128,7 @@ int since_read(struct since *s, struct journal *j, const struct izo_pos *base,
 		fidtab_done(&s->touched);
 	}
 	snprintf(why, why_size, "%s", no ? no : "");
-	return e == -ESTALE ? 0 : e;
+	return s->known;
 }
 
 void since_done(struct since *s)

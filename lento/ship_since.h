@@ -23,9 +23,9 @@ struct since {
 	struct fidtab touched;
 };
 
-/* To be zeroed before. 0, also when nothing is known: then why says so. -errno. */
-int since_read(struct since *s, struct journal *j, const struct izo_pos *base,
-	       char *why, size_t why_size);
+/* To be zeroed before. False: nothing is known, and why says so. */
+bool since_read(struct since *s, struct journal *j, const struct izo_pos *base,
+		char *why, size_t why_size);
 void since_done(struct since *s);
 
 /* Are the contents of that file, with these attributes now, those of the border? */
