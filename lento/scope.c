@@ -154,10 +154,11 @@ static ssize_t acl_tlv(int fd, unsigned char *buf, size_t size)
 }
 
 /* The MKNOD of a whiteout at the first name of r; fd: it, or -1 when it is gone
- * again, and with it what else there was to know. */
+ * again, and with it what else there was to know. late: it may have got other
+ * attributes since, of which nothing was told. */
 static int give_whiteout(struct scope *s, const struct izo_record *r,
 			 const struct izo_fid *obj, const struct izo_attr *attr,
-			 int fd)
+			 int fd, bool late)
 {
 	_cleanup_free_ struct izo_record *n = NULL;
 	_cleanup_free_ unsigned char *acl = calloc(1, IZO_DATA_MAX);
@@ -166,7 +167,7 @@ static int give_whiteout(struct scope *s, const struct izo_record *r,
 	if (!acl)
 		return -ENOMEM;
 	if (fd >= 0)
-		bytes = acl_tlv(fd, acl, IZO_DATA_MAX);
+		bytes = late ? -1 : acl_tlv(fd, acl, IZO_DATA_MAX);
 	n = record_new(IZO_MKNOD, record_name(r), r->name_len, NULL, 0, acl,
 		       bytes < 0 ? 0 : bytes);
 	if (!n)
@@ -193,7 +194,7 @@ static int missed_whiteout(struct scope *s, const struct izo_record *r)
 		return 0;
 	attr.nlink = 1;
 	fd = fid_open(s->mount, &r->obj, O_PATH);
-	return give_whiteout(s, r, &r->obj, &attr, fd);
+	return give_whiteout(s, r, &r->obj, &attr, fd, true);
 }
 
 /* obj left that name. The name may be unknown: it went before its directory, which
@@ -338,7 +339,7 @@ static int whiteout(struct scope *s, const struct izo_record *r)
 	}
 	if (fd < 0 || fid_attr(fd, &attr) || !S_ISCHR(attr.mode) || attr.rdev)
 		return 0;	/* gone again: missed_whiteout() sees it go */
-	return give_whiteout(s, r, &fid, &attr, fd);
+	return give_whiteout(s, r, &fid, &attr, fd, false);
 }
 
 /* EXCHANGE inside, of which one object is not known yet: both leave and come. */

@@ -306,6 +306,10 @@ whiteout_acl() {
 		pair_fail "no ACL on the whiteout"
 	tell "rename d/a f" "create d/a 0644" "rename d/a d/c 4" "rename d/a g" "unlink g"
 	all_synced
+	# what happened to it before anybody had seen it
+	tell "auto 0" "create d/x 0644" "rename d/x x 4" "setxattr d/x trusted.late value" \
+		"chown d/x 3 4" "rename d/x y" "cycle" "auto 1"
+	all_synced
 	[ "$(pair_number beta surprises)" = 0 ] || pair_fail surprises
 }
 
