@@ -265,13 +265,15 @@ kept_for_absent() {
 	alpha_start
 	lento_start beta
 	lento_start gamma
-	tell "create f 0644"
+	tell "create f 0644" "close f"
 	all_synced
 	wait_until $((20 * slow)) trimmed_for gamma
 	lento_stop gamma
 	lento_stop alpha
 	alpha_start
 	many_cycles 700
+	sleep_steps 40 true		# past the horizon
+	tell "chmod many 0700" "chmod many 0750"
 	wait_until $((20 * slow)) trimmed_for beta
 	sleep_steps 4 true
 	lento_start gamma
