@@ -7,7 +7,7 @@
  *   replica                               source
  *   HELLO  ------------------------------>        versions, name
  *          <------------------------------ HELLO
- *   ATTACH {uuid, position, mode} ------->        for each fileset of both
+ *   ATTACH {uuid, position, mode, base} ->        for each fileset of both
  *          <------------------------------ ATTACHED {mode, tip, root FID} | REFUSED
  *
  *   mode FILL or RESYNC: the replica asks, in any order, several at a time:

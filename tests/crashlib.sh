@@ -69,10 +69,6 @@ crash_pair() {
 	crash_format "$1" alpha && crash_format "$1" beta || return
 	pair_netns alpha beta
 	pair_init "$2" alpha beta
-	crash_started
-}
-
-crash_started() {
 	lento_start alpha && lento_start beta && pair_quiet "$crash_wait"
 }
 

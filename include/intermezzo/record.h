@@ -68,7 +68,8 @@ enum izo_kind {
 	IZO_CLOSE	= 16,	/* last writer closes */
 	IZO_FSYNC	= 17,	/* fsync, fdatasync, msync, O_SYNC write */
 	IZO_SYNCFS	= 18,	/* whole filesystem */
-	IZO_OPENW	= 19,	/* an existing file opened for writing */
+	IZO_OPENW	= 19,	/* an existing file opened for writing; by lento, with
+				 * nothing but obj: it still is (horizon.h) */
 	IZO_RESCAN	= 20,	/* obj changed in a way not described: compare;
 				 * op_flags IZO_RESCAN_TREE */
 	/* Below: made by lento, journal and wire only. */
